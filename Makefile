@@ -49,20 +49,20 @@ demo: $(LOCAL)  ## the main job on this machine: 5,800 events become an audience
 test: $(SETUP)  ## all tests, in random order (ARGS="-k name", ARGS=--randomly-seed=N repeats an order, ARGS="--cov --cov-branch")
 	$(BIN)/python -m pytest $(or $(ARGS),-n $(WORKERS) --dist worksteal)
 
-test-product: $(SETUP)  ## the tests of the product alone, without those of the repository, the stand-ins and the tools
-	$(BIN)/python -m pytest $(addprefix --ignore=tests/,repository local mutation fuzz benchmarks) $(or $(ARGS),-n $(WORKERS) --dist worksteal)
+test-product: $(SETUP)  ## the tests of the product alone, without the workshop's: of the repository, the stand-ins and the tools
+	$(BIN)/python -m pytest tests $(or $(ARGS),-n $(WORKERS) --dist worksteal)
 
 soak: $(SETUP)  ## days of traffic on one simulated clock, with faults at any call (SEED=1 SEEDS=1 EVENTS=2000 PROFILE=name; all profiles by default)
 	$(BIN)/python -m tests.soak --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --events $(or $(EVENTS),2000) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 bench: $(SETUP)  ## what ingest costs for each event, beside Segment's own code, as JSON (ARGS="--rounds 9 --record")
-	$(BIN)/python -m tests.benchmarks.bench_ingest $(ARGS)
+	$(BIN)/python -m workshop.benchmarks.bench_ingest $(ARGS)
 
 fuzz: $(SETUP)  ## search for inputs that break a promise (TARGET=events SECONDS=60; docs/development/fuzzing.md lists the targets)
 	$(BIN)/python -m tests.fuzz --target $(or $(TARGET),events) --seconds $(or $(SECONDS),60) $(ARGS)
 
 docs: $(SETUP)  ## write the generated parts of the documents: charts, transcripts (with times, so not on a busy machine)
-	$(BIN)/python -m tests.documents
+	$(BIN)/python -m workshop.documents
 	UPDATE_DOCS=1 $(BIN)/python -m pytest -q -m transcript tests/e2e
 
 transcripts: $(SETUP)  ## run the commands that documents show, and the remedies that they name
@@ -71,8 +71,8 @@ transcripts: $(SETUP)  ## run the commands that documents show, and the remedies
 mutate: $(SETUP)  ## mutation tests of what has changed (BASE=origin/main, MODULES="delivery/*" or ALL=1; MINUTES=60)
 	scripts/mutate.sh --minutes $(or $(MINUTES),60) $(if $(ALL),--all,$(if $(MODULES),--modules "$(MODULES)",$(if $(BASE),--base $(BASE))))
 
-check: $(SETUP)  ## lint, format, types, import rules, known vulnerabilities
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && scripts/audit.sh
+check: $(SETUP)  ## lint, format, types, import rules, whether these see every file, known vulnerabilities
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && $(BIN)/python -m workshop.seen && scripts/audit.sh
 
 audit: $(SETUP)  ## known vulnerabilities of what ships (ARGS=requirements/dev.txt for another lock)
 	scripts/audit.sh $(ARGS)

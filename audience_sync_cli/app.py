@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import typer
 
-from audience_sync_cli.command_line.classes import Group
-from audience_sync_cli.command_line.global_options import declare
-from audience_sync_cli.errors import EXIT_CODES
+from audience_sync_cli.frame.classes import Group
+from audience_sync_cli.frame.errors import EXIT_CODES
+from audience_sync_cli.frame.global_options import declare
 
 _HELP = """Keeps Amazon Ads audiences in step with Segment: set up, inspect, repair.
 
@@ -34,7 +34,7 @@ PARTS = {
     ),
     "test": Part(
         _SETUP,
-        "health.checks",
+        "checks.check_all",
         "Check that everything is connected: secrets, token, Amazon, tables, queues, functions, gateway.",
     ),
     "keys": Part(
@@ -56,12 +56,12 @@ PARTS = {
     ),
     "status": Part(
         _OPERATE,
-        "health.status",
+        "checks.status",
         "Show queue depths, counts, and whether they add up: accepted = delivered + superseded + parked + waiting.",
     ),
     "diagnose": Part(
         _OPERATE,
-        "diagnosis.command",
+        "checks.diagnose",
         "Find out why an audience is empty or small, from Segment's events to the size at Amazon.",
     ),
     "dashboard": Part(
@@ -82,12 +82,12 @@ PARTS = {
     ),
     "pause": Part(
         _OPERATE,
-        "health.pause",
+        "parked.pause",
         "Pause delivery to Amazon. The API keeps accepting events, and changes wait, for seven days at most.",
     ),
     "resume": Part(
         _OPERATE,
-        "health.pause",
+        "parked.pause",
         "Resume delivery after `pause`, and wait until the worker's event source is enabled.",
     ),
     "operator-log": Part(

@@ -7,7 +7,7 @@ statement are supported, with a parameter for every value:
     UPDATE "table" SET c=?, d=? WHERE key=? AND range=? AND c=?
 
 Each becomes one PutItem with a condition. So an UPDATE must name every attribute of its row, and must set the attribute
-of its condition. Other statements are rejected. The table in memory of the tests (tests/doubles/dynamodb.py) reads
+of its condition. Other statements are rejected. The tests' table in memory (tests/support/doubles/dynamodb.py) reads
 statements here as well.
 """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from audience_sync_cli.samples import CONSENT, engage_event, track
+from audience_sync_cli.frame.samples import CONSENT, engage_event, track
 
 _FIRST = ("Maya", "Tobi", "Élodie", "Jürgen", "Ana", "Wei", "Olu", "Priya", "Søren", "Lucía", "Kenji", "Zoë")
 _LAST = ("Okafor-Lind", "Müller", "O'Brien", "Nguyễn", "García", "Sato", "Weiß", "Rossi", "da Silva", "Novák")

@@ -12,11 +12,11 @@ from audience_sync.amazon_ads.record import Action, audience_record
 from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.errors import RequestRejected
 from audience_sync.members.membership import Audience, FilledBy
-from audience_sync_cli.errors import NotConfirmed, OperatorError, TryLater
-from audience_sync_cli.samples import CONSENT
-from audience_sync_cli.screen import moment
-from audience_sync_cli.session import Session
-from audience_sync_cli.state.settling import TIMEOUT
+from audience_sync_cli.frame.errors import NotConfirmed, OperatorError, TryLater
+from audience_sync_cli.frame.samples import CONSENT
+from audience_sync_cli.frame.screen import moment
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.stack.settling import TIMEOUT
 
 _QUESTION = "Has another system, such as Segment's own destination, sent members to it (y, n, or Enter if unknown)"
 

@@ -9,19 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.amazon_ads.destination import Api, advertiser_of, connection_of
-from audience_sync.audiences.creation import Audiences
-from audience_sync.clock import Clock
 from audience_sync.errors import InvalidAudience
 from audience_sync.members.membership import Audience
-from audience_sync_cli.audiences.datasets import create_dataset, creation_locks, is_dataset, name_prefix, refuse_update
-from audience_sync_cli.audiences.listed import AUDIENCE, find
-from audience_sync_cli.audiences.options import DSP, RENEW, NewTarget, check_key, note_country, note_ttl
-from audience_sync_cli.audiences.presentation import audience_json
-from audience_sync_cli.command_line.settings_faults import NO_TARGET, options, wrong_usage
-from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.screen import counted
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.times import DAY
+from audience_sync_cli.audiences.dataset_creation import create_dataset, refuse_update
+from audience_sync_cli.frame.errors import WrongUsage
+from audience_sync_cli.frame.screen import counted
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.settings_faults import NO_TARGET, options, wrong_usage
+from audience_sync_cli.frame.times import DAY
+from audience_sync_cli.stack.creating import audiences_of, name_prefix
+from audience_sync_cli.stack.datasets import is_dataset
+from audience_sync_cli.stack.listed import AUDIENCE, find
+from audience_sync_cli.stack.options import DSP, RENEW, NewTarget, check_key, note_country, note_ttl
+from audience_sync_cli.stack.presentation import audience_json
 
 app = typer.Typer()
 CREATE_WAIT = 60.0  # seconds for one creation, including the wait for a concurrent one of the same audience
@@ -94,7 +94,7 @@ def create(
         return
     with session.log.line("audiences create") as line, session.screen.progress("creating"):
         try:
-            made = use_case(session, name_prefix(session)).create(extras, deadline=time.monotonic() + CREATE_WAIT)
+            made = audiences_of(session, name_prefix(session)).create(extras, deadline=time.monotonic() + CREATE_WAIT)
         except InvalidAudience as error:
             raise wrong_usage(error, known_targets(session.audiences.all())) from None
         line["audienceId"] = made.audience_id
@@ -129,7 +129,7 @@ def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
         after = f"{counted(days, 'day')} after they entered" if days else "at once, all of them"
         session.screen.confirm(f"{who} will drop out {after}. Continue?")
     with session.log.line("audiences update", audienceId=known.audience_id):
-        changed = use_case(session).update(known.audience_id, changes)
+        changed = audiences_of(session).update(known.audience_id, changes)
     session.screen.say(f"{changed.name or changed.audience_id} was changed.", style="green")
     session.screen.result(audience_json(changed))
 
@@ -144,12 +144,3 @@ def known_targets(listed: Iterable[Audience]) -> dict[str, tuple[str, str]]:
     known = ", ".join(f"{option} (as {name})" for option, name in targets.items())
     (field, (message, remedy)) = NO_TARGET
     return {field: (message, f"{remedy} Known here: {known}.")} if known else {}
-
-
-def use_case(session: Session, prefix: str = "") -> Audiences:
-    """Build the use case as the audiences function does; a move keeps names, without a prefix."""
-    stack = session.stack
-    clock = Clock(session.now)
-    ceiling = int(stack.parameters.get("MaxCpmCents", 0))
-    options: dict[str, Any] = {"max_cpm_cents": ceiling, "limits": None, "name_prefix": prefix}
-    return Audiences(session.audiences, creation_locks(session), session.amazon, clock, **options)

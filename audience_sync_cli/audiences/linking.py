@@ -21,24 +21,21 @@ from audience_sync.amazon_ads.destination import (
 from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.audiences.creation import with_ttl
 from audience_sync.aws.audience_table import MAX_FOUND
-from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.members.membership import Audience, Destination, FilledBy
 from audience_sync_cli.audiences.adoption import filled_by, next_steps, require_writable
-from audience_sync_cli.audiences.datasets import creation_locks, is_dataset, read_dataset
-from audience_sync_cli.audiences.listed import AUDIENCE, find, same_key
 from audience_sync_cli.audiences.notices import queue_due_exits
-from audience_sync_cli.audiences.options import Choices, Target, check_key, country_code, note_country, note_ttl
-from audience_sync_cli.audiences.presentation import audience_json, caveats_about, key_label
-from audience_sync_cli.errors import OperatorError, TryLater, WrongUsage
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.frame.errors import OperatorError, WrongUsage
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.stack.datasets import is_dataset, read_dataset
+from audience_sync_cli.stack.listed import AUDIENCE, find, same_key
+from audience_sync_cli.stack.options import Choices, Target, check_key, country_code, note_country, note_ttl
+from audience_sync_cli.stack.presentation import audience_json, caveats_about, key_label
+from audience_sync_cli.stack.unlinking import take_off_list
 
 app = typer.Typer()
 _ID = Annotated[str, typer.Argument(help="Amazon's audience id (not the number in the DSP console).")]
 ANY = Target()
 AS_BEFORE = Choices()
-# Seconds to keep an unlinked audience: by then the last row of its members has expired, even one that a redriven dead
-# letter wrote after the unlinking.
-KEEP_UNLINKED = KEEP_ACTIVE + KEEP_EXIT
 
 
 @command(
@@ -145,27 +142,6 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
     again = f"`audience-sync audiences link {options}`"
     session.screen.say(f"To list it again: {again}.")
     session.screen.result({"audienceId": known.audience_id, "unlinked": True})
-
-
-def take_off_list(session: Session, audience: Audience, replacement: Audience | None = None) -> int:
-    """Unlink an audience; returns the time, in epoch milliseconds. Raises Unavailable.
-
-    Raises TryLater if the audience that is to get its events is no longer listed, or was moved to this one.
-    """
-    # Release the lock first: an audience that is still listed can be found and unlinked again.
-    creation_locks(session).remove(audience.audience_id)
-    now = round(session.now() * 1000)
-    is_unlinked = session.audiences.unlink(
-        audience.audience_id, at=now, replacement=replacement.audience_id if replacement else None
-    )
-    if replacement and not is_unlinked:
-        raise TryLater(
-            f"{audience.audience_id} was ended in the meantime, or {replacement.audience_id}, "
-            "which took its place, was ended or moved.",
-            "Look at `audience-sync audiences list` before you repeat the command.",
-        )
-    session.audiences.remove_unlinked(before=now - KEEP_UNLINKED * 1000)
-    return now
 
 
 def _checked_id(text: str, *, is_dataset: bool) -> str:

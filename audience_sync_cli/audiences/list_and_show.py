@@ -9,9 +9,13 @@ from audience_sync.amazon_ads.destination import reaches_dsp
 from audience_sync.audiences.creation import with_ttl
 from audience_sync.members.membership import Audience
 from audience_sync.operations.renewal import is_renewed, renewal_age
-from audience_sync_cli.audiences.datasets import is_dataset, show_dataset
-from audience_sync_cli.audiences.listed import AUDIENCE, find, same_key
-from audience_sync_cli.audiences.presentation import (
+from audience_sync_cli.audiences.published import Published, published
+from audience_sync_cli.frame.screen import moment
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.times import DAY
+from audience_sync_cli.stack.datasets import is_dataset, show_dataset
+from audience_sync_cli.stack.listed import AUDIENCE, find, same_key
+from audience_sync_cli.stack.presentation import (
     audience_json,
     caveats_about,
     key_label,
@@ -22,10 +26,6 @@ from audience_sync_cli.audiences.presentation import (
     size,
     target_label,
 )
-from audience_sync_cli.audiences.published import Published, published
-from audience_sync_cli.screen import moment
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.times import DAY
 
 app = typer.Typer()
 

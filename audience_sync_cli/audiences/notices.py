@@ -4,14 +4,10 @@ A notice is spread over the audiences listed at the time. Rows of another audien
 unlinked by an earlier version, may be older than the notice about their person.
 """
 
-import time
-
 from audience_sync.members.membership import Audience
-from audience_sync.members.messages import DeliveryHistory, pack
-from audience_sync_cli.screen import counted
-from audience_sync_cli.session import Session
-
-SEND_TIMEOUT = 30.0  # seconds for the change queue to accept the exits of one page
+from audience_sync_cli.frame.screen import counted
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.stack.deletion_notices import queue_uncounted
 
 
 def queue_due_exits(session: Session, audience: Audience) -> None:
@@ -22,12 +18,11 @@ def queue_due_exits(session: Session, audience: Audience) -> None:
     from audience_sync.delivery.deletion_notices import due_exits  # noqa: PLC0415 - loads boto3
 
     queued = 0
-    replay = DeliveryHistory(is_replay=True)  # no accepted event caused them: counting them would unbalance the sums
     with session.screen.progress("checking deletion notices") as bar:
         for page in session.member_scan.deletion_notices():
             states = session.members.read((audience.audience_id, each.state.member[1]) for each in page)
             exits = list(due_exits(states, [each.state.newest for each in page], [audience]))
-            session.queue("ChangeQueue").send(pack(exits, replay), deadline=time.monotonic() + SEND_TIMEOUT)
+            queue_uncounted(session, exits)
             queued += len(exits)
             bar.advance(len(page))
     if queued:

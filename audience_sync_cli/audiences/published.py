@@ -5,9 +5,9 @@ from itertools import takewhile
 from typing import Any, NamedTuple, Self
 
 from audience_sync.errors import Unavailable
-from audience_sync_cli.screen import iso_time, moment
-from audience_sync_cli.session import Session
-from audience_sync_cli.times import DAY, HOUR
+from audience_sync_cli.frame.screen import iso_time, moment
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.times import DAY, HOUR
 
 HISTORY = 30 * DAY  # seconds
 
@@ -40,7 +40,7 @@ class Published(NamedTuple):
 
 def published(session: Session, audience_ids: Sequence[str]) -> dict[str, Published]:
     """Return the numbers by audience; none, with a note, if CloudWatch does not answer."""
-    from audience_sync_cli.state.metrics import StackMetrics  # noqa: PLC0415 - loads boto3
+    from audience_sync_cli.stack.metrics import StackMetrics  # noqa: PLC0415 - loads boto3
 
     now = session.now()
     try:

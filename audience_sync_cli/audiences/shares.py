@@ -8,12 +8,12 @@ from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.data_manager.dataset_settings import dsp_audience
 from audience_sync.amazon_ads.data_manager.share_settings import DSP
 from audience_sync.members.membership import Audience
-from audience_sync_cli.audiences import share_text
-from audience_sync_cli.audiences.datasets import is_dataset, read_shared
-from audience_sync_cli.audiences.denial import explaining_denial
-from audience_sync_cli.audiences.listed import AUDIENCE, find
-from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.stack import share_text
+from audience_sync_cli.stack.datasets import is_dataset, read_shared
+from audience_sync_cli.stack.denial import explaining_denial
+from audience_sync_cli.stack.listed import AUDIENCE, find
 
 app = typer.Typer()
 

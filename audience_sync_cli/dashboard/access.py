@@ -8,7 +8,7 @@ page can set.
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from audience_sync_cli.stack import LOOPBACK
+from audience_sync_cli.frame.stacks import LOOPBACK
 
 
 def is_own_host(host: str | None) -> bool:

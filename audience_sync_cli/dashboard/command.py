@@ -9,8 +9,8 @@ import typer
 
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.server import DashboardServer
-from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.frame.session import Session, command
 
 app = typer.Typer()
 NOTE = "CloudWatch is read once a minute and queues every ten seconds, only while this page is visible."

@@ -28,14 +28,14 @@ from audience_sync_cli.dashboard.facts import (
 from audience_sync_cli.dashboard.operator import Blockers, Operator
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.ranges import RANGES, USUAL, Range
-from audience_sync_cli.parked.dead_letters import DeadLetters
-from audience_sync_cli.session import NO_API
-from audience_sync_cli.stack import Stack
-from audience_sync_cli.state.counts import Counts, Depth, depth, event_queue_depth
-from audience_sync_cli.state.findings import open_findings
-from audience_sync_cli.state.function_logs import FUNCTIONS
-from audience_sync_cli.state.metrics import StackMetrics
-from audience_sync_cli.times import DAY, HOUR
+from audience_sync_cli.frame.session import NO_API
+from audience_sync_cli.frame.stacks import Stack
+from audience_sync_cli.frame.times import DAY, HOUR
+from audience_sync_cli.stack.counts import Counts, Depth, depth, event_queue_depth
+from audience_sync_cli.stack.dead_letters import DeadLetters
+from audience_sync_cli.stack.findings import open_findings
+from audience_sync_cli.stack.function_logs import FUNCTIONS
+from audience_sync_cli.stack.metrics import StackMetrics
 
 # Seconds between two readings of a part; the intervals for CloudWatch are in metrics.py.
 QUEUES = 10

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from audience_sync.amazon_ads.data_manager.answers import Share
-from audience_sync_cli import reasons
-from audience_sync_cli.audiences import share_text
-from audience_sync_cli.parked.dead_letters import DeadLetterMessage
-from audience_sync_cli.report.needs import needs, needs_json
-from audience_sync_cli.screen import camel_case
-from audience_sync_cli.state.blockers import Blocker
-from audience_sync_cli.state.counts import Counts, Depth, EventQueueDepth, waiting_text
+from audience_sync_cli.frame import reasons
+from audience_sync_cli.frame.screen import camel_case
+from audience_sync_cli.stack import share_text
+from audience_sync_cli.stack.blockers import Blocker
+from audience_sync_cli.stack.counts import Counts, Depth, EventQueueDepth, waiting_text
+from audience_sync_cli.stack.dead_letters import DeadLetterMessage
+from audience_sync_cli.stack.needs import needs, needs_json
 
 LISTED_MEMBERS = 20  # of one dead letter
 

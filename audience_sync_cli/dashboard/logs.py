@@ -6,7 +6,7 @@ from typing import Any
 
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync_cli.dashboard.facts import ShareFacts, ShownLine, UploadFacts
-from audience_sync_cli.times import DAY, HOUR, MINUTE
+from audience_sync_cli.frame.times import DAY, HOUR, MINUTE
 
 WINDOWS = (5 * MINUTE, HOUR, DAY)  # seconds to look back: the first one with a line suffices
 MAX_PAGES = 5  # of one window; a page may be empty although more follow

@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from audience_sync_cli.dashboard.search import find
-from audience_sync_cli.errors import TryLater
-from audience_sync_cli.explanation import explained
-from audience_sync_cli.operator_log import OperatorLog, checked_note
-from audience_sync_cli.parked.dead_letters import DeadLetters
-from audience_sync_cli.parked.redrive import Redrive, process_dead_letters
-from audience_sync_cli.screen import Screen
-from audience_sync_cli.session import Session
-from audience_sync_cli.stack import Stack
-from audience_sync_cli.state.blockers import Blocker, event_sources, token_failure, waiting
-from audience_sync_cli.state.event_source import switch
+from audience_sync_cli.frame.errors import TryLater
+from audience_sync_cli.frame.explanation import explained
+from audience_sync_cli.frame.operator_log import OperatorLog, checked_note
+from audience_sync_cli.frame.screen import Screen
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.stacks import Stack
+from audience_sync_cli.stack.blockers import Blocker, event_sources, token_failure, waiting
+from audience_sync_cli.stack.dead_letters import DeadLetters
+from audience_sync_cli.stack.event_source import switch
+from audience_sync_cli.stack.redrive import Redrive, process_dead_letters
 
 type Blockers = tuple[Blocker, ...]
 

@@ -6,7 +6,7 @@ from concurrent.futures import wait as wait_for
 from math import inf
 
 from audience_sync_cli.dashboard.facts import Problem
-from audience_sync_cli.explanation import explained
+from audience_sync_cli.frame.explanation import explained
 
 
 class Part[T]:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from audience_sync_cli.times import DAY, HOUR, MINUTE
+from audience_sync_cli.frame.times import DAY, HOUR, MINUTE
 
 
 class Range(NamedTuple):

@@ -5,16 +5,15 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from audience_sync.members.membership import EVERY_AUDIENCE
-from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.members.member import state_facts
-from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters
-from audience_sync_cli.parked.parked_commands import facts_of
-from audience_sync_cli.parked.peeking import with_erased
-from audience_sync_cli.reasons import explained
-from audience_sync_cli.screen import moment
-from audience_sync_cli.session import Session
-from audience_sync_cli.state.function_logs import FunctionLogs
-from audience_sync_cli.times import DAY
+from audience_sync_cli.frame.errors import NotThere, WrongUsage
+from audience_sync_cli.frame.reasons import explained
+from audience_sync_cli.frame.screen import moment
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.times import DAY
+from audience_sync_cli.stack.dead_letters import DeadLetterMessage, DeadLetters
+from audience_sync_cli.stack.function_logs import FunctionLogs
+from audience_sync_cli.stack.member_facts import state_facts
+from audience_sync_cli.stack.peeking import facts_of, with_erased
 
 SEARCHED = 2_000  # dead letters; `audience-sync member show` searches all
 SHORTEST_PREFIX = 8  # characters of a dead letter's id, as in `parked list`

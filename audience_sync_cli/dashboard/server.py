@@ -17,7 +17,7 @@ from audience_sync_cli.dashboard.facts import Facts
 from audience_sync_cli.dashboard.operator import sentence_of
 from audience_sync_cli.dashboard.page import HEADERS, build_page, headers_of
 from audience_sync_cli.dashboard.ranges import asked
-from audience_sync_cli.explanation import explained
+from audience_sync_cli.frame.explanation import explained
 
 HOST = "127.0.0.1"
 MAX_BODY = 10_000  # bytes of a request

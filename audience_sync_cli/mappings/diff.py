@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.text import Text
 
+from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.mappings.text import plain
-from audience_sync_cli.screen import Screen
 
 _DEFAULTS: dict[str, Any] = {
     "trigger": None,

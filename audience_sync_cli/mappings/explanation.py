@@ -14,10 +14,10 @@ from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.reasons import Reason
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.event import EventKind
-from audience_sync_cli.audiences.presentation import change_json
+from audience_sync_cli.frame.screen import Screen, counted, iso_time, moment
 from audience_sync_cli.mappings.field_trace import FieldTrace
 from audience_sync_cli.mappings.trace import EventTrace, MappingTrace
-from audience_sync_cli.screen import Screen, counted, iso_time, moment
+from audience_sync_cli.stack.presentation import change_json
 
 MAX_SHOWN = 20  # events explained on the screen; the JSON has all
 MAX_TEXT = 60  # characters of a value; the JSON has all of it

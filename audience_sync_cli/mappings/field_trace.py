@@ -15,8 +15,8 @@ from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.event import AudienceCall, EventKind
 from audience_sync.segment.mapping import compile_directive
+from audience_sync_cli.frame.unusable import why_unusable
 from audience_sync_cli.mappings.lookups import Lookup, lookups_of
-from audience_sync_cli.unusable import why_unusable
 
 _IDENTIFIERS = frozenset(field.name for field in IDENTIFIERS)
 _LISTED = frozenset(field.name for field in LISTED)

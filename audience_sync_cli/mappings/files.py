@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from audience_sync.segment.directives.compiler import display
-from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.frame.errors import WrongUsage
 
 _SHOWN = 72  # characters of the line at fault
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from audience_sync_cli.command_line.settings_faults import OPTIONS
-from audience_sync_cli.command_line.usage import did_you_mean
+from audience_sync_cli.frame.settings_faults import OPTIONS
+from audience_sync_cli.frame.usage import did_you_mean
 
 # Of Segment's events, and of RudderStack's. Webhook Audiences adds the extras of the audience.
 ROOTS = frozenset(

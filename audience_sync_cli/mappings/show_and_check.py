@@ -7,14 +7,14 @@ import typer
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync_cli.errors import AlreadyReported, FaultyMappings, OperatorError
+from audience_sync_cli.frame.errors import AlreadyReported, FaultyMappings, OperatorError
+from audience_sync_cli.frame.screen import counted, moment
+from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.mappings.files import read_mappings
-from audience_sync_cli.mappings.store import read
 from audience_sync_cli.mappings.text import membership, plain
 from audience_sync_cli.mappings.versions import FILE, FORCE, kept_version, require_effect
 from audience_sync_cli.mappings.warnings import warnings_about
-from audience_sync_cli.screen import counted, moment
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.stack.mapping_store import read
 
 app = typer.Typer()
 

@@ -18,15 +18,16 @@ from audience_sync.quick_json import read_json
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync_cli.audiences.presentation import change_json
-from audience_sync_cli.errors import AlreadyReported, OperatorError
+from audience_sync_cli.frame.errors import AlreadyReported, OperatorError
+from audience_sync_cli.frame.reasons import rejection_table
+from audience_sync_cli.frame.samples import SAMPLES, sample
+from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.mappings.explanation import MAX_SHOWN, Explanation
 from audience_sync_cli.mappings.files import read_mappings
 from audience_sync_cli.mappings.trace import EventTrace, Only, Surroundings, trace
-from audience_sync_cli.mappings.warnings import elements_of, id_warning, looks_like_a_phone_number
-from audience_sync_cli.reasons import rejection_table
-from audience_sync_cli.samples import SAMPLES, sample
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.mappings.warnings import elements_of, id_warning
+from audience_sync_cli.stack.phone_ids import looks_like_a_phone_number
+from audience_sync_cli.stack.presentation import change_json
 
 app = typer.Typer()
 _PLAIN_TEXT = "The output contains personal data in plain text. Keep it out of tickets and logs."

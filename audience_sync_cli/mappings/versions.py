@@ -10,16 +10,16 @@ from audience_sync.errors import InvalidMapping
 from audience_sync.segment.compiled_mapping import Mapping
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync_cli.command_line.usage import shown
-from audience_sync_cli.errors import FaultyMappings, NotThere, OperatorError, WrongUsage
+from audience_sync_cli.frame.errors import FaultyMappings, NotThere, OperatorError, WrongUsage
+from audience_sync_cli.frame.screen import counted, moment
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.usage import shown
 from audience_sync_cli.mappings.diff import differences, print_differences
 from audience_sync_cli.mappings.files import read_mappings
-from audience_sync_cli.mappings.history import BUILT_IN, KeptVersion
-from audience_sync_cli.mappings.store import Stored, read, replace
 from audience_sync_cli.mappings.trial import newly_rejected
 from audience_sync_cli.mappings.warnings import warnings_about, why_all_is_ignored
-from audience_sync_cli.screen import counted, moment
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.stack.mapping_history import BUILT_IN, KeptVersion
+from audience_sync_cli.stack.mapping_store import Stored, read, replace
 
 app = typer.Typer()
 FILE = Annotated[

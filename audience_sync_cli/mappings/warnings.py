@@ -13,8 +13,6 @@ from audience_sync_cli.mappings.contradictions import can_hold
 from audience_sync_cli.mappings.roots import unknown_roots
 
 _CONTACT = re.compile(r"phone|mobile|e-?mail", re.IGNORECASE)
-# In practice, E.164 numbers have seven to fifteen digits. A database id may look the same.
-_PHONE_NUMBER = re.compile(r"[0-9]{7,15}")
 _FIELD = "external_user_id"
 _NEVER_HOLDS = (
     "its trigger matches no event about an audience. A track event has event and properties, an identify event traits"
@@ -60,11 +58,6 @@ def id_warning() -> str:
     """Return a warning about a member id that looks like a phone number."""
     sent = "It is stored and sent to Amazon in plain text"
     return f"A member id looks like a phone number. {sent}; if it is one, {_REMEDY}."
-
-
-def looks_like_a_phone_number(member_id: str) -> bool:
-    """Return whether a member id could be a phone number. Other numbers of that length look the same."""
-    return _PHONE_NUMBER.fullmatch(member_id.strip()) is not None
 
 
 def elements_of(body: Any) -> list[Any]:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 
 from audience_sync.fields import FIELDS
-from audience_sync_cli.column_names import SPELLINGS, guess
-from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.terminal_text import on_one_line
+from audience_sync_cli.frame.column_names import SPELLINGS, guess
+from audience_sync_cli.frame.errors import WrongUsage
+from audience_sync_cli.frame.terminal_text import on_one_line
 
 
 def chosen(columns: Sequence[str], corrections: Sequence[str]) -> dict[str, str]:

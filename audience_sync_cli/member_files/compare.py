@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.members.membership import Audience
-from audience_sync_cli.audiences.listed import AUDIENCE, find, note_others_of_key
-from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.frame.errors import WrongUsage
+from audience_sync_cli.frame.reasons import listed
+from audience_sync_cli.frame.screen import camel_case, counted, iso_time, moment
+from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.member_files.comparison import Comparison, Difference, OnDifference
 from audience_sync_cli.member_files.erased import erased_people
 from audience_sync_cli.member_files.import_report import show_columns
@@ -21,10 +23,8 @@ from audience_sync_cli.member_files.repeated_ids import RepeatedIds, show_repeat
 from audience_sync_cli.member_files.row_changes import LeftOut, Reading
 from audience_sync_cli.member_files.unusable_values import unusable_json, unusable_text
 from audience_sync_cli.member_files.unused_columns import note_unused
-from audience_sync_cli.reasons import listed
-from audience_sync_cli.screen import camel_case, counted, iso_time, moment
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.state.counts import depth
+from audience_sync_cli.stack.counts import depth
+from audience_sync_cli.stack.listed import AUDIENCE, find, note_others_of_key
 
 app = typer.Typer()
 _AS_IT_IS = FileOptions()

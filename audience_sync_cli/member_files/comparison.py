@@ -12,10 +12,10 @@ from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MembershipChange
 from audience_sync.reasons import Reason
+from audience_sync_cli.frame.unusable import Unusable
 from audience_sync_cli.member_files.erased import Erased, is_erased
 from audience_sync_cli.member_files.repeated_ids import Repeated
 from audience_sync_cli.member_files.row_changes import LeftOut
-from audience_sync_cli.unusable import Unusable
 
 SAMPLED = 3  # members of each difference
 _PIECE = 8  # bytes kept of an identifier: its field, and the beginning of its digest

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from audience_sync.clock import EpochMilliseconds
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
-from audience_sync_cli.session import Session
+from audience_sync_cli.frame.session import Session
 
 type Erased = Mapping[str, EpochMilliseconds]  # by external user id: the time of the newest notice or denial
 type ErasedAmong = Callable[[Collection[str]], Collection[str]]  # returns those of some members who are erased

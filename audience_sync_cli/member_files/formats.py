@@ -12,9 +12,9 @@ from operator import itemgetter
 from typing import IO, Any, BinaryIO, TextIO
 
 from audience_sync.quick_json import read_json
-from audience_sync_cli.errors import OperatorError, WrongUsage
+from audience_sync_cli.frame.errors import OperatorError, WrongUsage
+from audience_sync_cli.frame.terminal_text import on_one_line
 from audience_sync_cli.member_files.list_cells import is_list, read_back
-from audience_sync_cli.terminal_text import on_one_line
 
 DELIMITERS = ",;\t|"
 HEAD = 12  # lines of CSV that are compared with the first

@@ -6,29 +6,22 @@ from typing import Any
 
 import typer
 
-from audience_sync_cli.audiences.listed import AUDIENCE, find, note_others_of_key
-from audience_sync_cli.mappings.warnings import looks_like_a_phone_number
-from audience_sync_cli.member_files.change_sender import sender_for
+from audience_sync_cli.frame.reasons import listed
+from audience_sync_cli.frame.screen import counted, iso_time, moment
+from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.member_files.import_plan import ImportOptions, Plan, planned
-from audience_sync_cli.member_files.import_report import (
-    estimate,
-    report_json,
-    show_columns,
-    show_estimate,
-    show_preview,
-    show_report,
-    workers_of,
-)
-from audience_sync_cli.member_files.import_run import Report, Send, run
+from audience_sync_cli.member_files.import_report import report_json, show_columns, show_preview, show_report
+from audience_sync_cli.member_files.import_run import Report, run
 from audience_sync_cli.member_files.import_state import Progress
 from audience_sync_cli.member_files.lists import listed_rejects
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FILE, FileOptions, forgotten_exits, stated_consent
 from audience_sync_cli.member_files.unused_columns import note_unused
-from audience_sync_cli.reasons import listed
-from audience_sync_cli.screen import counted, iso_time, moment
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.state.settling import follow_stack, raise_unless_settled
+from audience_sync_cli.stack.change_sender import Send, sender_for
+from audience_sync_cli.stack.estimate import estimate, show_estimate, workers_of
+from audience_sync_cli.stack.listed import AUDIENCE, find, note_others_of_key
+from audience_sync_cli.stack.phone_ids import looks_like_a_phone_number
+from audience_sync_cli.stack.settling import follow_stack, raise_unless_settled
 
 app = typer.Typer()
 _AS_IT_IS = FileOptions()

@@ -8,15 +8,15 @@ import typer
 
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.membership import Audience
-from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.frame.errors import WrongUsage
+from audience_sync_cli.frame.screen import moment
+from audience_sync_cli.frame.session import Session
 from audience_sync_cli.member_files.erased import erased_among
 from audience_sync_cli.member_files.import_state import ImportState, Progress
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FileOptions, require_remembered_exits
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges, ids_of_file, ids_of_records
-from audience_sync_cli.screen import moment
-from audience_sync_cli.session import Session
-from audience_sync_cli.state.settling import TIMEOUT
+from audience_sync_cli.stack.settling import TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)

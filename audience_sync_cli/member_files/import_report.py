@@ -1,22 +1,18 @@
-"""Output of an import: columns, a preview with masked values, counts, and an estimate of delivery."""
+"""Output of an import: columns, a preview with masked values, and counts."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.membership import MembershipChange
+from audience_sync_cli.frame.reasons import row_remedy
+from audience_sync_cli.frame.screen import Screen, counted
 from audience_sync_cli.member_files.consent_words import words_text
 from audience_sync_cli.member_files.import_run import Previewed, Report
 from audience_sync_cli.member_files.repeated_ids import show_repeated
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges
 from audience_sync_cli.member_files.unusable_values import unusable_json, unusable_text
-from audience_sync_cli.reasons import row_remedy
-from audience_sync_cli.screen import Screen, counted
-from audience_sync_cli.session import Session
 
-CHANGES_A_SECOND = 400  # of one worker if Amazon answers in two seconds: docs/scaling.md
-WORKERS = 5  # `MaximumConcurrency` by default
-DOLLARS_A_MILLION = 1.2  # for a million changes, from the change queue to Amazon: docs/cost.md
 _NAMES = {field.name for field in IDENTIFIERS}
 _DIGEST = 64  # characters
 
@@ -67,26 +63,6 @@ def show_report(screen: Screen, report: Report, messages: int | None = None, *, 
         )
     if not is_listed and (left_out or report.unusable):
         screen.say("--rejects FILE lists them by row, with remedies.")
-
-
-def workers_of(session: Session) -> int:
-    """Return how many workers the stack may run at a time."""
-    return int(session.stack.parameters.get("MaximumConcurrency", WORKERS))
-
-
-def estimate(changes: int, workers: int) -> tuple[int, float]:
-    """Return about how many seconds delivery will take with so many workers, and its cost in dollars."""
-    return round(changes / (CHANGES_A_SECOND * workers)), round(changes * DOLLARS_A_MILLION / 1e6, 2)
-
-
-def show_estimate(screen: Screen, changes: int, workers: int) -> None:
-    """Print the estimated duration and cost of delivery, if there is anything to deliver."""
-    if not changes:
-        return
-    seconds, dollars = estimate(changes, workers)
-    duration = f"about {counted(round(seconds / 60), 'minute')}" if seconds >= 90 else "under two minutes"
-    cost = f"about ${dollars:,.2f}" if dollars >= 0.01 else "under $0.01"
-    screen.say(f"Delivery to Amazon takes {duration} with {counted(workers, 'worker')}, and costs {cost} at AWS.")
 
 
 def report_json(report: Report) -> dict[str, Any]:

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from audience_sync.members.membership import MembershipChange
+from audience_sync_cli.frame.unusable import Unusable
 from audience_sync_cli.member_files.consent_words import known_word
 from audience_sync_cli.member_files.repeated_ids import Repeated, RepeatedIds
 from audience_sync_cli.member_files.row_changes import LeftOut, RowChanges, Values
 from audience_sync_cli.member_files.unusable_values import UnusableValue
-from audience_sync_cli.unusable import Unusable
+from audience_sync_cli.stack.change_sender import Send
 
 PREVIEWED = 5  # rows
 type Reject = Callable[[LeftOut | UnusableValue], None]
-type Send = Callable[[int, MembershipChange | None], None]  # the change of a row; None if it makes none
 
 
 class Previewed(NamedTuple):

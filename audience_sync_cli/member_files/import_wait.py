@@ -6,11 +6,11 @@ from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.errors import NotFound
 from audience_sync.members.membership import Audience
-from audience_sync_cli.screen import counted
-from audience_sync_cli.session import Session
-from audience_sync_cli.state.function_logs import Follower, FunctionLogs
-from audience_sync_cli.state.in_flight import ACCEPTED
-from audience_sync_cli.state.settling import Reading, readings
+from audience_sync_cli.frame.screen import counted
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.stack.function_logs import Follower, FunctionLogs
+from audience_sync_cli.stack.in_flight import ACCEPTED
+from audience_sync_cli.stack.settling import Reading, readings
 
 APPLIED = "Amazon has applied every change"
 DELIVERED_APPLIED = "Amazon has applied every change that was delivered"

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.files import new_file
+from audience_sync_cli.frame.errors import WrongUsage
+from audience_sync_cli.frame.files import new_file
+from audience_sync_cli.frame.reasons import row_remedy
 from audience_sync_cli.member_files.comparison import ENTERS, Difference, OnDifference
 from audience_sync_cli.member_files.import_run import Reject
 from audience_sync_cli.member_files.list_cells import DIFFERENCES_HEAD, written
 from audience_sync_cli.member_files.row_changes import LeftOut
 from audience_sync_cli.member_files.unusable_values import UnusableValue
-from audience_sync_cli.reasons import row_remedy
 
 _REJECTS_HEAD = ("row", "reason", "remedy", "field")  # the last one is of a value that is not used
 _HEAD = ",".join(_REJECTS_HEAD[:3])  # how the file begins

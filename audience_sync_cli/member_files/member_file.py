@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.files import encoding_of
+from audience_sync_cli.frame.errors import NotThere, WrongUsage
+from audience_sync_cli.frame.files import encoding_of
 from audience_sync_cli.member_files.formats import KEEP_DATE, CsvRows, JsonRows, ParquetRows, lines_of, readable
 
 STDIN = "-"

@@ -4,8 +4,8 @@ from typing import Any
 
 from audience_sync.amazon_ads.placeholders import is_placeholder
 from audience_sync.reasons import Reason
-from audience_sync_cli.reasons import RowReason
-from audience_sync_cli.unusable import is_scientific
+from audience_sync_cli.frame.reasons import RowReason
+from audience_sync_cli.frame.unusable import is_scientific
 
 
 def mistaken_id(value: Any, *, is_hashed: bool, exits: bool) -> Reason | RowReason | None:

@@ -12,15 +12,15 @@ from audience_sync.fields import IDENTIFIERS, LISTED
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE
 from audience_sync.segment.event import MAX_AHEAD
 from audience_sync.segment.separators import SEPARATORS_EXPECTED, split_at
-from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.frame.errors import WrongUsage
+from audience_sync_cli.frame.screen import moment
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.terminal_text import on_one_line
+from audience_sync_cli.frame.times import DAY, TIME, read_time
 from audience_sync_cli.member_files.columns import chosen, named
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.row_changes import Reading
 from audience_sync_cli.member_files.unused_columns import require_stated_consent
-from audience_sync_cli.screen import moment
-from audience_sync_cli.session import Session
-from audience_sync_cli.terminal_text import on_one_line
-from audience_sync_cli.times import DAY, TIME, read_time
 
 FILE = Annotated[
     str,

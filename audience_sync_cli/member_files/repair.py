@@ -14,15 +14,15 @@ from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.reasons import Reason
-from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.member_files.change_sender import sender_for
+from audience_sync_cli.frame.errors import WrongUsage
+from audience_sync_cli.frame.reasons import listed
+from audience_sync_cli.frame.screen import counted, moment
+from audience_sync_cli.frame.session import Session
 from audience_sync_cli.member_files.comparison import Comparison
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import forgotten_exits, require_remembered_exits, stated_consent
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges, numbered_ids
-from audience_sync_cli.reasons import listed
-from audience_sync_cli.screen import counted, moment
-from audience_sync_cli.session import Session
+from audience_sync_cli.stack.change_sender import sender_for
 
 _KINDS = ("missing", "surplus", "denied")
 

@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
-from audience_sync_cli.screen import Screen
-from audience_sync_cli.unusable import AS_TEXT
+from audience_sync_cli.frame.screen import Screen
+from audience_sync_cli.frame.unusable import AS_TEXT
 
 _HELD = 1_000  # hashes that are written together
 

@@ -21,12 +21,12 @@ from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
 from audience_sync.segment.separators import Split, split_at
+from audience_sync_cli.frame.reasons import RowReason
+from audience_sync_cli.frame.unusable import EMPTY, OVER_LIMIT, Unusable, why_unusable
 from audience_sync_cli.member_files.consent_words import consent_of
 from audience_sync_cli.member_files.erased import ErasedAmong
 from audience_sync_cli.member_files.member_ids import mistaken_id
 from audience_sync_cli.member_files.unusable_values import UnusableValue
-from audience_sync_cli.reasons import RowReason
-from audience_sync_cli.unusable import EMPTY, OVER_LIMIT, Unusable, why_unusable
 
 _IDENTIFIERS = tuple(each.name for each in IDENTIFIERS)
 _AMAZON_NAMES = {each.name: each.amazon_name for each in IDENTIFIERS}

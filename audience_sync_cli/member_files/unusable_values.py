@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from audience_sync_cli.unusable import Unusable
+from audience_sync_cli.frame.unusable import Unusable
 
 
 class UnusableValue(NamedTuple):

@@ -6,12 +6,12 @@ from itertools import islice
 from shlex import quote
 from typing import Any
 
-from audience_sync_cli.column_names import LIKE_CONSENT, LIKE_REFUSAL
-from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.frame.column_names import LIKE_CONSENT, LIKE_REFUSAL
+from audience_sync_cli.frame.errors import WrongUsage
+from audience_sync_cli.frame.screen import Screen
+from audience_sync_cli.frame.terminal_text import on_one_line
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.row_changes import Reading
-from audience_sync_cli.screen import Screen
-from audience_sync_cli.terminal_text import on_one_line
 
 SAMPLE = 100  # rows
 _USER_DATA = "amzn_user_data"

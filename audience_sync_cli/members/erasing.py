@@ -1,29 +1,25 @@
 """`audience-sync member erase`: removes a person, or everybody on a list, from every audience."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import batched
 from typing import Any
-from uuid import uuid4
 
 import typer
 
 from audience_sync.amazon_ads.timings import Timings
-from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure.status import Missing
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import MembershipChange
-from audience_sync.members.messages import DeliveryHistory, pack
-from audience_sync_cli.errors import ReportedAsNotThere
+from audience_sync_cli.frame.errors import ReportedAsNotThere
+from audience_sync_cli.frame.screen import counted, iso_time, moment
+from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.members.erasure_report import WITHOUT_DROPPING
 from audience_sync_cli.members.id_list import FILE, MEMBERS, SHOWN, listed
 from audience_sync_cli.members.people import Known, label, people
-from audience_sync_cli.screen import counted, iso_time, moment
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.stack.deletion_notices import queue_deletion_notices
 
 app = typer.Typer()
-SEND_TIMEOUT = 30.0  # seconds for the change queue to accept everything
 AT_ONCE = 100  # notices of one request
 _NEEDS_ANOTHER = (Missing.REJECTED, Missing.END, Missing.ROW, Missing.NO_DELETION)  # notice: runbook, ErasuresOverdue
 
@@ -92,16 +88,6 @@ def _queue_list(session: Session, due: Sequence[Known]) -> list[MembershipChange
             if len(sent) < len(due):
                 session.screen.note(f"{len(sent):,} of {len(due):,} are queued. To erase the others, run it again.")
     return sent
-
-
-def queue_deletion_notices(session: Session, members: Iterable[str]) -> list[MembershipChange]:
-    """Queue removals from every audience and the deletion of what is stored about people. Raises Unavailable."""
-    now = round(session.now() * 1000)
-    notices = [erasing_exit(member, now, f"erase-{uuid4().hex}") for member in members]
-    # No accepted event has caused them; counting them would unbalance the sums of `status`.
-    bodies = pack(notices, DeliveryHistory(is_replay=True))
-    session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)
-    return notices
 
 
 def _what_follows(session: Session, erased: Sequence[Known], notices: Sequence[MembershipChange]) -> dict[str, Any]:

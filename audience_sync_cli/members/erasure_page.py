@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from audience_sync_cli.frame.terminal_text import on_one_line
 from audience_sync_cli.members.erasure_sentences import Part
-from audience_sync_cli.terminal_text import on_one_line
 
 HTML = Annotated[
     Path | None,

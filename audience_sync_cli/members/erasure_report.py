@@ -3,8 +3,6 @@
 The only personal data in it are the ids that were asked for. `erasure_sentences.py` says it in plain words.
 """
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,9 +13,10 @@ from audience_sync.members.erasure.status import AudienceErasure, Erasure, Outco
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
-from audience_sync_cli.parked.dead_letters import DeadLetterMessage
-from audience_sync_cli.screen import iso_time
-from audience_sync_cli.times import DAY
+from audience_sync_cli.frame.screen import iso_time
+from audience_sync_cli.frame.times import DAY
+from audience_sync_cli.stack.dead_letters import DeadLetterMessage
+from audience_sync_cli.stack.digest import digest
 
 DEAD_LETTERS = 14 * DAY  # seconds
 NOT_RECORDED = "not_recorded"  # in place of a state
@@ -96,13 +95,6 @@ def list_document(reports: Mapping[str, dict[str, Any] | None], head: Mapping[st
         ),
     }
     return report | {"digest": digest(report)}
-
-
-def digest(report: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a report as `jq -cjS 'del(.digest)'` writes it."""
-    rest = {name: value for name, value in report.items() if name != "digest"}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _notices(everywhere: MemberState) -> list[ErasureStep]:

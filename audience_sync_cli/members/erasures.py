@@ -9,15 +9,15 @@ from audience_sync.errors import TransientError
 from audience_sync.members.erasure.status import Erasure, Missing, Progress, is_closed
 from audience_sync.members.erasure_steps import ErasureStep, StepKind, with_step
 from audience_sync.operations.erasure_check import person_erasures
-from audience_sync_cli.audiences.presentation import caveats_about
-from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.frame.errors import WrongUsage
+from audience_sync_cli.frame.operator_log import checked_note
+from audience_sync_cli.frame.screen import counted, iso_time
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.times import DAY, HOUR
 from audience_sync_cli.members.erasure_report import Person
 from audience_sync_cli.members.id_list import SHOWN
 from audience_sync_cli.members.people import require_rows
-from audience_sync_cli.operator_log import checked_note
-from audience_sync_cli.screen import counted, iso_time
-from audience_sync_cli.session import Session
-from audience_sync_cli.times import DAY, HOUR
+from audience_sync_cli.stack.presentation import caveats_about
 
 
 def close_erasure(session: Session, person: Person, note: str) -> None:

@@ -9,7 +9,10 @@ import typer
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.aws.membership_scan import READ_UNIT, TableSize
 from audience_sync.clock import Clock
-from audience_sync_cli.errors import AlreadyReported, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.errors import AlreadyReported, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.screen import Screen
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.times import DAY, MINUTE
 from audience_sync_cli.members.asked_values import NORMALIZED, Asked, Wanted, asked
 from audience_sync_cli.members.erasure_page import HTML
 from audience_sync_cli.members.erasure_sentences import Part
@@ -18,12 +21,9 @@ from audience_sync_cli.members.id_list import SHOWN, lines_of
 from audience_sync_cli.members.member import person_json
 from audience_sync_cli.members.people import backups_of, people, require_rows, unreadable
 from audience_sync_cli.members.proof import head_of, show_report
-from audience_sync_cli.parked.dead_events import DeadEvents
-from audience_sync_cli.parked.dead_letters import DeadLetterMessage
-from audience_sync_cli.parked.peeking import peek
-from audience_sync_cli.screen import Screen
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.times import DAY, MINUTE
+from audience_sync_cli.stack.dead_events import DeadEvents
+from audience_sync_cli.stack.dead_letters import DeadLetterMessage
+from audience_sync_cli.stack.peeking import peek
 
 app = typer.Typer()
 ASKS_ABOVE = 1_000_000  # rows

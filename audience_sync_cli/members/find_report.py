@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from audience_sync.aws.membership_rows import expires_at
+from audience_sync_cli.frame.screen import counted, moment
 from audience_sync_cli.members.asked_values import Match
 from audience_sync_cli.members.erasure_report import QUEUES
 from audience_sync_cli.members.erasure_sentences import Part, head_facts
 from audience_sync_cli.members.id_list import SHOWN
-from audience_sync_cli.members.member import state_facts
 from audience_sync_cli.members.people import Known, label
-from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.stack.member_facts import state_facts
 
 
 def parts(report: Mapping[str, Any], people: Sequence[Part]) -> Iterator[Part]:

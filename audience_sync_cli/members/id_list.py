@@ -10,10 +10,10 @@ import typer
 
 from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.errors import RejectedEvent
-from audience_sync_cli.column_names import names_an_id
-from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.files import encoding_of
-from audience_sync_cli.screen import Screen, counted
+from audience_sync_cli.frame.column_names import names_an_id
+from audience_sync_cli.frame.errors import NotThere, WrongUsage
+from audience_sync_cli.frame.files import encoding_of
+from audience_sync_cli.frame.screen import Screen, counted
 
 _ID_HELP = "External user id, as the mapping derives it from Segment's userId."
 MEMBER_ID = Annotated[str, typer.Argument(metavar="MEMBER", help=_ID_HELP)]

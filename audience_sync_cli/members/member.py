@@ -1,23 +1,21 @@
 """`audience-sync member show`: the stored data of one person, in every audience."""
 
-import json
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import typer
 
 from audience_sync.amazon_ads.destination import name_of_api
 from audience_sync.aws.membership_rows import expires_at
-from audience_sync.members.member_state import Identity, MemberState
+from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
-from audience_sync_cli.errors import AlreadyReported, NotThere
+from audience_sync_cli.frame.errors import AlreadyReported, NotThere
+from audience_sync_cli.frame.screen import Screen, iso_time, moment
+from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.members.id_list import MEMBER_ID, require_id
 from audience_sync_cli.members.people import Known, people
-from audience_sync_cli.parked.dead_events import DeadEvents
-from audience_sync_cli.parked.peeking import peek, with_erased
-from audience_sync_cli.screen import Screen, iso_time, moment
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.stack.dead_events import DeadEvents
+from audience_sync_cli.stack.member_facts import consent_of, last_sent, state_facts
+from audience_sync_cli.stack.peeking import peek, with_erased
 
 app = typer.Typer()
 
@@ -95,48 +93,17 @@ def person_json(known: Known) -> dict[str, Any]:
     }
 
 
-def state_facts(state: MemberState) -> dict[str, Any]:
-    """Return a row for people; the number of hashes instead of the hashes."""
-    return {
-        "newest change": "left" if state.newest.exits else "entered",
-        "event time": moment(state.newest.at),
-        "last tried": moment(_last_sent(state)),
-        "message id": state.newest.message_id,
-        "country": state.newest.record.get("countryCode", ""),
-        "consent": json.dumps(_consent(state)) if _consent(state) else "",
-        "active": _fields(state.active),
-        "to remove": _fields(state.to_remove),
-        "to be erased": state.must_erase,
-        "late jobs": ", ".join(job.job_id for job in state.late_jobs),
-    }
-
-
 def _state_json(state: MemberState) -> dict[str, Any]:
     return {
         "action": state.newest.record["action"],
         "at": iso_time(state.newest.at),
         "messageId": state.newest.message_id,
         "countryCode": state.newest.record.get("countryCode"),
-        "userConsent": _consent(state),
-        "lastSentAt": iso_time(_last_sent(state)),
+        "userConsent": consent_of(state),
+        "lastSentAt": iso_time(last_sent(state)),
         "active": [each.digests for each in state.active],
         "toRemove": [each.digests for each in state.to_remove],
         "erase": state.must_erase,
         "lateJobs": [job.job_id for job in state.late_jobs],
         "keptUntil": iso_time(expires_at(state) * 1000),
     }
-
-
-def _consent(state: MemberState) -> dict[str, Any]:
-    """Return the consent signals and, if a mapping sends it, the IP address."""
-    return dict(state.newest.record.get("userConsent", {}))
-
-
-def _last_sent(state: MemberState) -> int | None:
-    """Return the time of the last upload for the member, in epoch milliseconds."""
-    return max(state.enter_sent, state.removal_sent) * 1000 or None
-
-
-def _fields(identities: Sequence[Identity]) -> str:
-    fields = Counter(name for identity in identities for name in identity.digests)
-    return ", ".join(f"{count} {name}" for name, count in sorted(fields.items()))

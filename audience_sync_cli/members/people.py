@@ -11,16 +11,16 @@ from audience_sync.members.erasure.status import Progress, erasure_status
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member
 from audience_sync.operations.erasure_check import ROWS_AT_ONCE
-from audience_sync_cli.audiences.presentation import caveats_about
-from audience_sync_cli.errors import OperatorError
+from audience_sync_cli.frame.errors import OperatorError
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.members.erasure_report import Person
-from audience_sync_cli.parked.dead_letters import DeadLetterMessage
-from audience_sync_cli.parked.peeking import peek
-from audience_sync_cli.session import Session
-from audience_sync_cli.times import DAY
+from audience_sync_cli.stack.dead_letters import DeadLetterMessage
+from audience_sync_cli.stack.peeking import peek
+from audience_sync_cli.stack.presentation import caveats_about
 
 if TYPE_CHECKING:
-    from audience_sync_cli.stack import Stack  # loads boto3, which completion must not
+    from audience_sync_cli.frame.stacks import Stack  # loads boto3, which completion must not
 
 
 class Known(NamedTuple):

@@ -7,16 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync_cli.errors import NotThere, ReportedAsNotThere, WrongUsage
-from audience_sync_cli.files import new_file
+from audience_sync_cli.frame.errors import NotThere, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.files import new_file
+from audience_sync_cli.frame.screen import Screen, iso_time
+from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.members.erasure_page import HTML, html
 from audience_sync_cli.members.erasure_report import document, list_document
 from audience_sync_cli.members.erasure_sentences import Part, list_parts, parts, text
 from audience_sync_cli.members.erasures import close_erasure, list_erasures
 from audience_sync_cli.members.id_list import FILE, MEMBER, listed
 from audience_sync_cli.members.people import people
-from audience_sync_cli.screen import Screen, iso_time
-from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
 

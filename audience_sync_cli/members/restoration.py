@@ -26,7 +26,7 @@ from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipC
 from audience_sync.members.messages import DeliveryHistory, pack
 
 MAX_AGE = KEEP_EXIT  # seconds; deletion notices are not kept longer
-_AGAIN = DeliveryHistory(attempts=1, is_replay=True)  # of changes that were recorded and counted before
+_AGAIN = DeliveryHistory(attempts=1, was_counted=True)  # of changes that were recorded and counted before
 
 
 class RowOutcome(StrEnum):

@@ -18,11 +18,11 @@ from audience_sync.clock import Clock
 from audience_sync.errors import MisplacedRow
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience
 from audience_sync.operations.renewal import is_renewed
-from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
+from audience_sync_cli.frame.errors import NotThere, TryLater, WrongUsage
+from audience_sync_cli.frame.screen import camel_case, counted, iso_time, moment
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.times import DAY, TIME, read_time
 from audience_sync_cli.members.restoration import MAX_AGE, WRITTEN, Outcomes, Restoration, RowOutcome
-from audience_sync_cli.screen import camel_case, counted, iso_time, moment
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.times import DAY, TIME, read_time
 
 app = typer.Typer()
 _KEYS = {"audienceShard": "HASH", "externalUserId": "RANGE"}

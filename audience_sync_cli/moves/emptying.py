@@ -7,10 +7,10 @@ from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.errors import RowUnreadable
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import Audience, Member
-from audience_sync_cli.member_files.import_run import Send
 from audience_sync_cli.moves.filling import Filling
 from audience_sync_cli.moves.removal import WAITING, EndReport, Stage
 from audience_sync_cli.moves.transfer import Transfer, ending_exit
+from audience_sync_cli.stack.change_sender import Send
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 from audience_sync.members.membership import Audience, after_moves
-from audience_sync_cli.audiences.linking import take_off_list
-from audience_sync_cli.audiences.listed import same_key
-from audience_sync_cli.errors import NotThere
-from audience_sync_cli.session import Session
+from audience_sync_cli.frame.errors import NotThere
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.stack.listed import same_key
+from audience_sync_cli.stack.unlinking import take_off_list
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from typing import Any
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.destination import api_of
 from audience_sync.members.membership import Audience
-from audience_sync_cli.audiences import share_text
-from audience_sync_cli.audiences.datasets import is_dataset
-from audience_sync_cli.members.erasure_report import digest
+from audience_sync_cli.frame.screen import Screen, counted, iso_time, moment
 from audience_sync_cli.moves.removal import EndReport, RemovalUpload
-from audience_sync_cli.parked.dead_letters import DeadLetterMessage
-from audience_sync_cli.screen import Screen, counted, iso_time, moment
+from audience_sync_cli.stack import share_text
+from audience_sync_cli.stack.datasets import is_dataset
+from audience_sync_cli.stack.dead_letters import DeadLetterMessage
+from audience_sync_cli.stack.digest import digest
 
 SHOWN = 20  # uploads, and members whose removal is not proven; the JSON document has all
 

@@ -8,12 +8,10 @@ from audience_sync.amazon_ads.advertiser_audiences.audience import audience_upda
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.members.member_state import LONGEST_JOB
 from audience_sync.members.membership import Audience
-from audience_sync_cli.audiences.datasets import is_dataset
-from audience_sync_cli.audiences.denial import explaining_denial
-from audience_sync_cli.audiences.listed import AUDIENCE, find
-from audience_sync_cli.errors import OperatorError, ReportedAsUnfinished
-from audience_sync_cli.member_files.change_sender import sender_for
-from audience_sync_cli.members.counts import member_counts
+from audience_sync_cli.frame.errors import OperatorError, ReportedAsUnfinished
+from audience_sync_cli.frame.screen import counted, iso_time
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.times import HOUR, MINUTE
 from audience_sync_cli.moves import waiting
 from audience_sync_cli.moves.emptying import Emptying
 from audience_sync_cli.moves.end_plan import EndPlan, planned_end, take_off
@@ -23,14 +21,16 @@ from audience_sync_cli.moves.interruption import saying_how_to_go_on
 from audience_sync_cli.moves.move_plan import lapsed_by
 from audience_sync_cli.moves.removal import WAITING, EndReport
 from audience_sync_cli.moves.waiting import wait, wait_for_earlier_changes, wait_for_ingest
-from audience_sync_cli.parked.peeking import peek
-from audience_sync_cli.screen import counted, iso_time
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.state.settling import outstanding
-from audience_sync_cli.times import HOUR, MINUTE
+from audience_sync_cli.stack.change_sender import sender_for
+from audience_sync_cli.stack.datasets import is_dataset
+from audience_sync_cli.stack.denial import explaining_denial
+from audience_sync_cli.stack.listed import AUDIENCE, find
+from audience_sync_cli.stack.member_counts import member_counts
+from audience_sync_cli.stack.peeking import peek
+from audience_sync_cli.stack.settling import outstanding
 
 if TYPE_CHECKING:
-    from audience_sync_cli.operator_log import Line  # loads boto3, which completion must not
+    from audience_sync_cli.frame.operator_log import Line  # loads boto3, which completion must not
 
 app = typer.Typer()
 LOCAL_POLL = 5.0  # seconds between two readings of a local stack, where jobs take a second

@@ -11,10 +11,10 @@ from audience_sync.errors import RowUnreadable
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, Version
-from audience_sync_cli.member_files.import_run import Send
+from audience_sync_cli.frame.screen import Bar, camel_case
+from audience_sync_cli.frame.session import Session
 from audience_sync_cli.moves.transfer import Effect, LeftOut, Transfer, is_ended, transfer
-from audience_sync_cli.screen import Bar, camel_case
-from audience_sync_cli.session import Session
+from audience_sync_cli.stack.change_sender import Send
 
 _INSIDE = (Effect.ENTERS, Effect.COMPLETED, Effect.THERE, Effect.LEFT_OUT)
 _MEANING = {

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from audience_sync_cli.screen import counted
-from audience_sync_cli.session import Session
+from audience_sync_cli.frame.screen import counted
+from audience_sync_cli.frame.session import Session
 
 if TYPE_CHECKING:
-    from audience_sync_cli.operator_log import Line  # loads boto3, which completion must not
+    from audience_sync_cli.frame.operator_log import Line  # loads boto3, which completion must not
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from audience_sync.amazon_ads.destination import Api, ads_data_manager, api_of
 from audience_sync.amazon_ads.settings_reader import derived_id
 from audience_sync.aws.membership_rows import KEEP_ACTIVE
 from audience_sync.members.membership import Audience
-from audience_sync_cli.audiences import share_text
-from audience_sync_cli.audiences.datasets import is_dataset
-from audience_sync_cli.audiences.listed import completions, find
-from audience_sync_cli.audiences.options import NewTarget
-from audience_sync_cli.errors import OperatorError, WrongUsage
-from audience_sync_cli.session import Session
+from audience_sync_cli.frame.errors import OperatorError, WrongUsage
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.stack import share_text
+from audience_sync_cli.stack.datasets import is_dataset
+from audience_sync_cli.stack.listed import completions, find
+from audience_sync_cli.stack.options import NewTarget
 
 NEW = "new"  # in place of the id of an audience that does not exist yet
 

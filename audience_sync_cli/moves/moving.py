@@ -9,19 +9,20 @@ import typer
 from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.audiences.datasets import NO_ERASURE
 from audience_sync.members.membership import Audience
-from audience_sync_cli.audiences import creation, datasets
-from audience_sync_cli.audiences.denial import explaining_denial
-from audience_sync_cli.audiences.listed import AUDIENCE
-from audience_sync_cli.audiences.presentation import target_label
-from audience_sync_cli.errors import OperatorError, TryLater, sentence
-from audience_sync_cli.member_files.change_sender import sender_for
-from audience_sync_cli.member_files.import_report import estimate, show_estimate, workers_of
+from audience_sync_cli.frame.errors import OperatorError, TryLater, sentence
+from audience_sync_cli.frame.screen import counted
+from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.moves.filling import Filling, FillReport, reading_rows
 from audience_sync_cli.moves.interruption import saying_how_to_go_on
 from audience_sync_cli.moves.move_plan import MoveOptions, MovePlan, planned
 from audience_sync_cli.moves.waiting import wait_for_earlier_changes, wait_for_ingest
-from audience_sync_cli.screen import counted
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.stack import datasets
+from audience_sync_cli.stack.change_sender import sender_for
+from audience_sync_cli.stack.creating import audiences_of, datasets_of
+from audience_sync_cli.stack.denial import explaining_denial
+from audience_sync_cli.stack.estimate import estimate, show_estimate, workers_of
+from audience_sync_cli.stack.listed import AUDIENCE
+from audience_sync_cli.stack.presentation import target_label
 
 app = typer.Typer()
 CREATE_TIMEOUT = 60.0  # seconds for the new audience, and the shares of a dataset
@@ -162,10 +163,10 @@ def _created(session: Session, plan: MovePlan) -> Audience:
     with session.screen.progress("creating"):
         if datasets.is_dataset(plan.target):
             with explaining_denial(session):
-                made = datasets.use_case(session).create(plan.extras, deadline=deadline)
+                made = datasets_of(session).create(plan.extras, deadline=deadline)
             listed, shares = made.listed, made.shares
         elif plan.is_new:
-            listed = creation.use_case(session).create(plan.extras, deadline=deadline).listed
+            listed = audiences_of(session).create(plan.extras, deadline=deadline).listed
     if plan.is_new:
         session.screen.say(f"Created {listed.audience_id}: {listed.name}, {target_label(listed)}.", style="green")
         if shares is not None:

@@ -10,8 +10,8 @@ from audience_sync.amazon_ads.data_manager.members import has_consent
 from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import MAX_IDENTITIES
+from audience_sync_cli.frame.screen import counted, moment
 from audience_sync_cli.moves.transfer import is_ended
-from audience_sync_cli.screen import counted, moment
 
 WAITING = 3_600.0  # seconds by which a waiting enter has been delivered, once it waits no longer
 CHECKS = 300.0  # seconds after which the end of a job is recorded

@@ -1,10 +1,10 @@
 """Waits of a move: until ingest knows the changed list, and until changes accepted earlier are completed."""
 
 from audience_sync.aws.audience_listing import MAX_AGE
-from audience_sync_cli.screen import counted
-from audience_sync_cli.session import Session
-from audience_sync_cli.state.settling import outstanding
-from audience_sync_cli.times import MINUTE
+from audience_sync_cli.frame.screen import counted
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.times import MINUTE
+from audience_sync_cli.stack.settling import outstanding
 
 LISTING = MAX_AGE + 10.0  # seconds after which every request is answered with the changed list
 LONGEST_WAIT = 10 * MINUTE  # seconds for changes accepted earlier

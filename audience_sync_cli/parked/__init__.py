@@ -1,1 +1,1 @@
-"""Changes that could not be delivered: `audience-sync parked`."""
+"""What is held back: changes that could not be delivered, and a pause of delivery: `audience-sync parked`, `pause`."""

@@ -7,17 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync_cli.audiences.listed import NAMES, completions
-from audience_sync_cli.command_line.usage import did_you_mean
-from audience_sync_cli.errors import AlreadyReported, NotThere, WrongUsage
-from audience_sync_cli.parked.dead_events import DeadEvent, dead_letter_queues, peek_all, peek_erased
-from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
-from audience_sync_cli.parked.peeking import audience_id_of
-from audience_sync_cli.parked.redrive import Condition, Drop, Redrive, run_command
-from audience_sync_cli.screen import counted, moment
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.state.settling import TIMEOUT, follow_stack, raise_unless_settled
-from audience_sync_cli.times import MINUTE, SINCE, read_time
+from audience_sync_cli.frame.errors import AlreadyReported, NotThere, WrongUsage
+from audience_sync_cli.frame.screen import counted, moment
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.times import MINUTE, SINCE, read_time
+from audience_sync_cli.frame.usage import did_you_mean
+from audience_sync_cli.stack.dead_events import DeadEvent, dead_letter_queues, peek_all, peek_erased
+from audience_sync_cli.stack.dead_letters import REASONS, DeadLetterMessage
+from audience_sync_cli.stack.listed import NAMES, completions
+from audience_sync_cli.stack.peeking import audience_id_of, facts_of
+from audience_sync_cli.stack.redrive import Condition, Drop, Redrive, run_command
+from audience_sync_cli.stack.settling import TIMEOUT, follow_stack, raise_unless_settled
 
 app = typer.Typer()
 MAX_SHOWN = 100  # dead letters in a table; the JSON has all
@@ -173,25 +173,6 @@ def drop(
     stopped = run_command(session, action, dead_letter_queues(session)) or unread
     session.screen.say(f"{counted(action.done, 'dead letter')} dropped.", style="green" if action.done else "")
     session.screen.result(_result(stopped, matched=action.matched, dropped=action.done))
-
-
-def facts_of(each: DeadLetterMessage) -> dict[str, Any]:
-    """Return why a dead letter was parked, and for whom, for people; without identifiers."""
-    return {
-        "message id": each.message_id,
-        "reason": each.reason,
-        "detail": each.failure.get("detail"),
-        "what to do": each.remedy,
-        "Amazon's status": str(each.failure.get("status") or "-"),
-        "Amazon's request": each.failure.get("requestId"),
-        "attempts": each.failure.get("attempts"),
-        "accepted": moment(each.failure.get("firstAt") or None),
-        "parked": moment(each.at),
-        "audience": each.audience_id,
-        "members": ", ".join(each.members[:20]) + (", ..." if len(each.members) > 20 else ""),
-        "actions": ", ".join(sorted({"leave" if change.exits else "enter" for change in each.changes})),
-        "erased since": each.erased,
-    }
 
 
 def _print_table(session: Session, found: Sequence[DeadLetterMessage], stopped: str) -> None:

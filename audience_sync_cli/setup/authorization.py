@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
 
-from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, TryLater, WrongUsage
+from audience_sync_cli.frame.errors import NotConfirmed, NotThere, OperatorError, TryLater, WrongUsage
 
 SCOPES = "advertising::campaign_management advertising::audiences"
 PORT = 8765  # fixed: Amazon compares the whole return URL with the allowed ones

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Empty, SimpleQueue
 from urllib.parse import parse_qsl, urlsplit
 
-from audience_sync_cli.errors import OperatorError, TryLater
+from audience_sync_cli.frame.errors import OperatorError, TryLater
 from audience_sync_cli.setup.authorization import CODE_LIFETIME, PATH, PORT, AuthorizationRequest
 
 CHECK_INTERVAL = 0.5  # seconds between two checks of the deadline

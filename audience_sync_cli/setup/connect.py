@@ -13,9 +13,9 @@ import typer
 
 from audience_sync.errors import InvalidSettings
 from audience_sync.reasons import Reason
-from audience_sync_cli.errors import OperatorError, TryLater
-from audience_sync_cli.screen import counted
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.frame.errors import OperatorError, TryLater
+from audience_sync_cli.frame.screen import counted
+from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.setup.authorization import (
     CODE_LIFETIME,
     PORT,
@@ -27,7 +27,7 @@ from audience_sync_cli.setup.authorization import (
     refresh_token,
 )
 from audience_sync_cli.setup.callback import Answer, Listener
-from audience_sync_cli.state.blockers import after_login
+from audience_sync_cli.stack.blockers import after_login
 
 app = typer.Typer()
 FIRST_TOKEN_WAIT = 75.0  # seconds; a warm refresh function reads new credentials within 60

@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from audience_sync.amazon_ads.destination import connection_of
-from audience_sync_cli.command_line.usage import did_you_mean
-from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.screen import counted
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.frame.errors import NotThere, WrongUsage
+from audience_sync_cli.frame.screen import counted
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.usage import did_you_mean
 
 app = typer.Typer()
 

@@ -5,9 +5,9 @@ from typing import Any, Literal, NamedTuple
 
 from audience_sync.errors import Unavailable
 from audience_sync.runtime.telemetry import PREVIOUS_USED
-from audience_sync_cli.screen import iso_time, moment
-from audience_sync_cli.session import Session
-from audience_sync_cli.times import DAY
+from audience_sync_cli.frame.screen import iso_time, moment
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.times import DAY
 
 STEP = 300  # seconds; resolution of the last use
 SHOWN = 14 * DAY  # seconds to look back; few destinations send less often
@@ -54,7 +54,7 @@ NEVER = PreviousUse(None, None)
 
 def previous_use(session: Session, stored: Mapping[str, Any], entry: str) -> PreviousUse:
     """Return the use of a previous key, the last one rounded up to five minutes."""
-    from audience_sync_cli.state.metrics import StackMetrics  # noqa: PLC0415 - loads boto3
+    from audience_sync_cli.stack.metrics import StackMetrics  # noqa: PLC0415 - loads boto3
 
     now, since = session.now(), stored.get(since_entry(entry))
     since = since if isinstance(since, int) else None

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audience_sync.amazon_ads.destination import Api
-from audience_sync_cli.audiences.options import API
-from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.frame.errors import WrongUsage
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.stack.options import API
 
 if TYPE_CHECKING:
     from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds

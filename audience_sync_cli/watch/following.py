@@ -11,15 +11,15 @@ from audience_sync.amazon_ads.data_manager.client import NO_UPLOAD_ID
 from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.errors import NotFound, TransientError
 from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
-from audience_sync_cli.explanation import passes
-from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters
-from audience_sync_cli.screen import counted
-from audience_sync_cli.session import Session
-from audience_sync_cli.state.blockers import INCOMPLETE, Blocker, waiting
-from audience_sync_cli.state.counts import depth
-from audience_sync_cli.state.function_logs import Follower, FunctionLogs, LogLine
-from audience_sync_cli.state.in_flight import ACCEPTED
-from audience_sync_cli.state.settling import End
+from audience_sync_cli.frame.explanation import passes
+from audience_sync_cli.frame.screen import counted
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.stack.blockers import INCOMPLETE, Blocker, waiting
+from audience_sync_cli.stack.counts import depth
+from audience_sync_cli.stack.dead_letters import DeadLetterMessage, DeadLetters
+from audience_sync_cli.stack.function_logs import Follower, FunctionLogs, LogLine
+from audience_sync_cli.stack.in_flight import ACCEPTED
+from audience_sync_cli.stack.settling import End
 from audience_sync_cli.watch.hops import (
     END_WITHOUT_JOB,
     Hop,

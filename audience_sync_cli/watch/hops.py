@@ -6,10 +6,10 @@ from typing import Any, Literal, NamedTuple
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
-from audience_sync_cli.audiences.options import NO_TTL, keeping
-from audience_sync_cli.parked.dead_letters import DeadLetterMessage
-from audience_sync_cli.screen import counted, moment
-from audience_sync_cli.state.settling import GOES_ON, End
+from audience_sync_cli.frame.screen import counted, moment
+from audience_sync_cli.stack.dead_letters import DeadLetterMessage
+from audience_sync_cli.stack.options import NO_TTL, keeping
+from audience_sync_cli.stack.settling import GOES_ON, End
 
 _WILL_BE_PARKED = "The stack checks the job within 15 minutes, and parks the change: `audience-sync parked list`."
 

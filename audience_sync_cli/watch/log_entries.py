@@ -14,11 +14,11 @@ from audience_sync.runtime.metric_names import (
     REQUESTS_UNAUTHORIZED,
     REQUESTS_WITHOUT_CREDENTIAL,
 )
-from audience_sync_cli import reasons
-from audience_sync_cli.screen import counted, iso_time, moment
-from audience_sync_cli.state.blockers import INCOMPLETE, UNAUTHORIZED, Blocker, dated
-from audience_sync_cli.state.function_logs import LogLine
-from audience_sync_cli.state.repetitions import REPEATED, WAITS
+from audience_sync_cli.frame import reasons
+from audience_sync_cli.frame.screen import counted, iso_time, moment
+from audience_sync_cli.stack.blockers import INCOMPLETE, UNAUTHORIZED, Blocker, dated
+from audience_sync_cli.stack.function_logs import LogLine
+from audience_sync_cli.stack.repetitions import REPEATED, WAITS
 
 LOGGED = 100  # rejections and denials of one request that get a line each; ingest only counts the others
 _OF_EVERY_LINE = frozenset(

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync_cli.audiences.listed import NAMES, completions, find
-from audience_sync_cli.operator_log import FIELDS, NAME
-from audience_sync_cli.screen import iso_time, moment
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
-from audience_sync_cli.times import SINCE, read_time
+from audience_sync_cli.frame.operator_log import FIELDS, NAME
+from audience_sync_cli.frame.screen import iso_time, moment
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.times import SINCE, read_time
+from audience_sync_cli.stack.function_logs import FunctionLogs, LogLine
+from audience_sync_cli.stack.listed import NAMES, completions, find
 
 app = typer.Typer()
 

@@ -10,9 +10,9 @@ import requests
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.errors import InvalidRequest
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
-from audience_sync_cli.errors import OperatorError, TryLater
-from audience_sync_cli.session import Session
-from audience_sync_cli.setup.keys import KeyKind, is_strong
+from audience_sync_cli.frame.errors import OperatorError, TryLater
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.stack.key_kinds import KeyKind, is_strong
 
 MAX_MESSAGE = 1_048_576  # bytes
 QUEUED = 202  # status of a body that is in the event queue

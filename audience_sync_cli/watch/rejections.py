@@ -8,12 +8,12 @@ from typing import Any
 import typer
 
 from audience_sync.reasons import Reason
-from audience_sync_cli.reasons import explained
-from audience_sync_cli.screen import counted, iso_time, moment
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
-from audience_sync_cli.state.metrics import ARRIVALS, StackMetrics, total
-from audience_sync_cli.times import DAY, HOUR, MINUTE, SINCE, read_time
+from audience_sync_cli.frame.reasons import explained
+from audience_sync_cli.frame.screen import counted, iso_time, moment
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.times import DAY, HOUR, MINUTE, SINCE, read_time
+from audience_sync_cli.stack.function_logs import FunctionLogs, LogLine
+from audience_sync_cli.stack.metrics import ARRIVALS, StackMetrics, total
 
 app = typer.Typer()
 SAMPLES = 3  # message ids of each reason

@@ -9,11 +9,11 @@ from uuid import uuid4
 import typer
 
 from audience_sync.members.membership import Audience
-from audience_sync_cli.audiences.listed import NAMES, completions, find, same_key, the_only_audience
-from audience_sync_cli.errors import TryLater, WrongUsage
-from audience_sync_cli.members.erasing import queue_deletion_notices
-from audience_sync_cli.samples import MEMBER, SAMPLES, sample
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.frame.errors import TryLater, WrongUsage
+from audience_sync_cli.frame.samples import MEMBER, SAMPLES, sample
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.stack.deletion_notices import queue_deletion_notices
+from audience_sync_cli.stack.listed import NAMES, completions, find, same_key, the_only_audience
 from audience_sync_cli.watch.posting import stated
 from audience_sync_cli.watch.sent import Sent
 

@@ -5,20 +5,20 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Self
 
 from audience_sync.aws.audience_listing import MAX_AGE
-from audience_sync_cli.errors import AlreadyReported, ReportedAsUnfinished
-from audience_sync_cli.mappings.store import read
-from audience_sync_cli.reasons import rejection_table
-from audience_sync_cli.screen import counted
-from audience_sync_cli.session import Session
-from audience_sync_cli.state.blockers import Blocker
-from audience_sync_cli.state.counts import depth
+from audience_sync_cli.frame.errors import AlreadyReported, ReportedAsUnfinished
+from audience_sync_cli.frame.reasons import rejection_table
+from audience_sync_cli.frame.screen import counted
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.stack.blockers import Blocker
+from audience_sync_cli.stack.counts import depth
+from audience_sync_cli.stack.mapping_store import read
 from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.hops import Hop
 from audience_sync_cli.watch.posting import QUEUED, Answer, post, stated
 from audience_sync_cli.watch.ways import Posted
 
 if TYPE_CHECKING:
-    from audience_sync_cli.state.settling import End
+    from audience_sync_cli.stack.settling import End
 
 
 class Sent:

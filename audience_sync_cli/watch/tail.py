@@ -9,13 +9,13 @@ import typer
 
 from audience_sync.errors import TransientError
 from audience_sync.reasons import Reason
-from audience_sync_cli.audiences.listed import NAMES, completions, find
-from audience_sync_cli.command_line.usage import did_you_mean
-from audience_sync_cli.explanation import explained, passes
-from audience_sync_cli.screen import moment
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.state.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
-from audience_sync_cli.times import SINCE, read_time
+from audience_sync_cli.frame.explanation import explained, passes
+from audience_sync_cli.frame.screen import moment
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.times import SINCE, read_time
+from audience_sync_cli.frame.usage import did_you_mean
+from audience_sync_cli.stack.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
+from audience_sync_cli.stack.listed import NAMES, completions, find
 from audience_sync_cli.watch.log_entries import Entry, selected
 
 app = typer.Typer()

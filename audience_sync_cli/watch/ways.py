@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MembershipChange
-from audience_sync_cli.state.settling import End
+from audience_sync_cli.stack.settling import End
 
 
 class Posted(NamedTuple):

@@ -8,12 +8,12 @@ from typing import Any
 
 from aiohttp import web
 
-from audience_sync_cli import stack as stacks
 from audience_sync_cli.dashboard.access import is_from_page
 from audience_sync_cli.dashboard.deployed import DeployedStack, Pace
 from audience_sync_cli.dashboard.page import HEADERS, build_page, headers_of
 from audience_sync_cli.dashboard.ranges import Range, asked
 from audience_sync_cli.dashboard.server import ACTIONS, act
+from audience_sync_cli.frame import stacks
 from local.stack_view import StackView
 from local.status.rehearsal import SAMPLE_EXITS, SAMPLE_MEMBERS, Rehearsal, examples
 

@@ -26,15 +26,15 @@ from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.members.messages import pack
 from audience_sync.reasons import Reason
 from audience_sync.runtime.metric_names import NAMESPACE
-from audience_sync_cli.errors import NotConfirmed
-from audience_sync_cli.screen import Screen
-from audience_sync_cli.session import Session
-from audience_sync_cli.stack import Stack
+from audience_sync_cli.frame.errors import NotConfirmed
+from audience_sync_cli.frame.screen import Screen
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.stacks import Stack
 from local.logs import LogGroups
 from local.sqs.queues import SqsQueues
 from local.template import Template
-from tests import builders
-from tests.aws_fixtures import (
+from tests.support import builders
+from tests.support.aws_fixtures import (
     AUDIENCE,
     CREDENTIALS,
     EVENT_KEY,
@@ -42,7 +42,7 @@ from tests.aws_fixtures import (
     build_sandbox,
     template_resources,
 )
-from tests.servers import Served, serve
+from tests.support.servers import Served, serve
 
 if TYPE_CHECKING:
     from tests.command.every_command import Ran

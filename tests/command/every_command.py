@@ -25,16 +25,17 @@ from audience_sync_cli.moves import ending, waiting
 from audience_sync_cli.parked import parked_commands
 from audience_sync_cli.setup import connect
 from audience_sync_cli.setup.terms import ACCEPTANCES
-from audience_sync_cli.state import event_source
+from audience_sync_cli.stack import event_source
 from local.resources import MANAGER_ACCOUNT
-from tests.aws_fixtures import AUDIENCE, create_membership_table
-from tests.builders import notice
-from tests.command import browser
+from local.template import ROOT
 from tests.command.conftest import CLIENT_ID, CLIENT_SECRET, NOW, Deployment, change
-from tests.contract.worker_stack import GRANTED
-from tests.servers import serve
+from tests.support import browser
+from tests.support.aws_fixtures import AUDIENCE, create_membership_table
+from tests.support.builders import notice
+from tests.support.servers import serve
+from tests.support.worker_stack import GRANTED
 
-EVENT = Path(__file__).parents[2] / "events/segment/01-track-entered-full-pii.json"
+EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
 LISTED = EVENT.with_name("34-track-several-values.json")
 REJECTED = EVENT.with_name("08-track-email-as-userid.json")
 DATASET, SHARE = "in_a_dataset", "advertiser=ENTITY1,marketplace=US"
@@ -161,7 +162,7 @@ def run_every_command(deployment: Deployment, folder: Path) -> Iterator[Ran]:
 
 
 def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audience_sync_cli.stack.local", lambda _: deployment.stack)
+    monkeypatch.setattr("audience_sync_cli.frame.stacks.local", lambda _: deployment.stack)
     monkeypatch.setattr(waiting, "LISTING", 0.0)
     monkeypatch.setattr(parked_commands, "TIMEOUT", 1)
     monkeypatch.setattr(event_source, "POLL", 0.0)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from audience_sync_cli.errors import EXIT_CODES
-from audience_sync_cli.screen import iso_time
-from tests.command.command_lines import commands
+from audience_sync_cli.frame.errors import EXIT_CODES
+from audience_sync_cli.frame.screen import iso_time
 from tests.command.every_command import Ran, printed
-from tests.command.json_schema import SCHEMA, faults
+from tests.support.command_lines import commands
+from tests.support.json_schema import SCHEMA, faults
 
 NOT_SHOWN = {
     "stopped",  # more dead letters than a test can make

@@ -12,28 +12,30 @@ from botocore.exceptions import EndpointConnectionError
 
 from audience_sync.errors import Unavailable
 from audience_sync_cli.dashboard.deployed import DeployedStack
-from audience_sync_cli.errors import AlreadyReported, NotThere
+from audience_sync_cli.frame.errors import AlreadyReported, NotThere
+from audience_sync_cli.frame.operator_log import FIELDS, UNWATCHED, OperatorLog
 from audience_sync_cli.mappings.versions import revert
-from audience_sync_cli.member_files.change_sender import ChangeSender
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.members.erasing import erase
-from audience_sync_cli.operator_log import FIELDS, UNWATCHED, OperatorLog
 from audience_sync_cli.parked import parked_commands as parked
 from audience_sync_cli.parked.parked_commands import Filter
 from audience_sync_cli.setup import keys
+from audience_sync_cli.stack.change_sender import ChangeSender
+from audience_sync_cli.stack.key_kinds import KeyKind
 from audience_sync_cli.watch.operator_log import operator_log
 from audience_sync_cli.watch.send import Follow, send
-from tests.aws_fixtures import AUDIENCE
+from local.template import ROOT
 from tests.command.conftest import CLIENT_SECRET, NOW, Deployment, change
 from tests.command.every_command import Ran
-from tests.doubles.clocks import ManualClock
-from tests.iam import allows, statements
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.doubles.clocks import ManualClock
+from tests.support.iam import allows, statements
 
-EVENT = Path(__file__).parents[2] / "events/segment/01-track-entered-full-pii.json"
-POLICY = Path(__file__).parents[2] / "docs/operator-policy.json"
-MEMBERS = Path(__file__).parents[2] / "events/members.csv"
+EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
+POLICY = ROOT / "docs/operator-policy.json"
+MEMBERS = ROOT / "events/members.csv"
 ID = AUDIENCE.audience_id
 
 
@@ -189,7 +191,7 @@ def test_an_interrupted_command_is_logged_with_its_progress(
 
 def test_the_log_can_list_imports_alone_with_what_was_left_out(deployment: Deployment) -> None:
     import_members(deployment.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h"))
-    keys.rotate(deployment.session(yes=True), keys.KeyKind.EVENT)
+    keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
     assert [each["command"] for each in deployment.json(operator_log)] == ["keys rotate", "import"]
     (line,) = deployment.json(operator_log, only=["import", "audiences move"])
     for name in (ID, AUDIENCE.computation_key):
@@ -208,7 +210,7 @@ def without_log(deployment: Deployment) -> None:
 
 @pytest.mark.usefixtures("without_log")
 def test_a_command_works_without_the_log_and_notes_it(deployment: Deployment) -> None:
-    found = deployment.printed(keys.rotate, keys.KeyKind.EVENT, yes=True).err
+    found = deployment.printed(keys.rotate, KeyKind.EVENT, yes=True).err
     assert "The operator log has no line about this command" in found
     assert deployment.secret("IngestSecret")["previousEventKey"]
 
@@ -228,12 +230,12 @@ def test_the_profile_is_logged_if_sts_does_not_answer(deployment: Deployment, mo
         deployment.stack.service(service)
     monkeypatch.setenv("AWS_PROFILE", "marketing-ops")
     deployment.fail("sts", EndpointConnectionError(endpoint_url="https://sts"))
-    keys.rotate(deployment.session(yes=True), keys.KeyKind.EVENT)
+    keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
     assert [each["who"] for each in lines(deployment)] == ["profile marketing-ops"]
 
 
 def test_operator_log_prints_the_newest_line_first(deployment: Deployment) -> None:
-    keys.rotate(deployment.session(yes=True), keys.KeyKind.EVENT)
+    keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
     import_members(deployment.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h"))
     *_, newest, oldest = deployment.printed(operator_log).out.splitlines()
     assert re.search(r"Z +user/moto +import +done +audience 418273650912345678, changes 6", newest)
@@ -241,7 +243,7 @@ def test_operator_log_prints_the_newest_line_first(deployment: Deployment) -> No
 
 
 def test_operator_log_json_skips_lines_of_other_kinds(deployment: Deployment) -> None:
-    keys.rotate(deployment.session(yes=True), keys.KeyKind.EVENT)
+    keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
     deployment.log("Operator", "a line of another kind")
     assert [set(each) for each in deployment.json(operator_log)] == [{"at", "who", "command", "outcome", "key"}]
 

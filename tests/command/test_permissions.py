@@ -12,20 +12,20 @@ import pytest
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync_cli.app import PARTS
 from audience_sync_cli.dashboard.deployed import DeployedStack
-from audience_sync_cli.errors import TryLater
+from audience_sync_cli.frame.errors import TryLater
 from audience_sync_cli.member_files.import_wait import JobReadings
-from audience_sync_cli.state.blockers import waiting
-from audience_sync_cli.state.in_flight import ACCEPTED
-from audience_sync_cli.state.settling import Reading, outstanding, readings
+from audience_sync_cli.stack.blockers import waiting
+from audience_sync_cli.stack.in_flight import ACCEPTED
+from audience_sync_cli.stack.settling import Reading, outstanding, readings
 from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.posting import stated
 from audience_sync_cli.watch.send import Follow, send
 from audience_sync_cli.watch.ways import Posted
 from local.template import ROOT
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, change
 from tests.command.every_command import Call, Ran, aws_calls
-from tests.iam import allows, arns, statements
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.iam import allows, arns, statements
 
 EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
 MEMBERS = ROOT / "events/members.csv"

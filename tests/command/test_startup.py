@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from audience_sync_cli.app import PARTS, load
+from local.template import ROOT
 
-ROOT = Path(__file__).parents[2]
 SLOW = {"boto3", "requests", "pydantic", "moto", "phonenumbers"}
 GROUPS = sorted(name for name in PARTS if hasattr(load(name), "commands"))
 PROGRAM = """

@@ -8,9 +8,9 @@ import pytest
 
 from local import resources
 from local.sqs.queues import SqsQueues
-from tests.aws_fixtures import create_membership_table
-from tests.contract.worker_stack import MemoryStack, WorkerStack, dataset_stack
-from tests.servers import serve_aws
+from tests.support.aws_fixtures import create_membership_table
+from tests.support.servers import serve_aws
+from tests.support.worker_stack import MemoryStack, WorkerStack, dataset_stack
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,10 @@ from audience_sync.errors import (
     Throttled,
     TokenUnavailable,
 )
-from tests.aws_fixtures import AUDIENCE, CREDENTIALS, build_sandbox
-from tests.builders import upload_of
-from tests.doubles.secrets import StoredSecret
-from tests.servers import Served, serve
+from tests.support.aws_fixtures import AUDIENCE, CREDENTIALS, build_sandbox
+from tests.support.builders import upload_of
+from tests.support.doubles.secrets import StoredSecret
+from tests.support.servers import Served, serve
 
 RECORD = {"externalUserId": "m1", "action": "CREATE", "hashedPII": [{"email": "a" * 64}]}
 

@@ -23,7 +23,7 @@ from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.membership import Audience
-from audience_sync_cli.screen import Screen
+from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.setup import connections
 from scripts.api_changes import Parts, parent
 from tests.contract.amazon_contract import CONTRACTS, leaves, problems

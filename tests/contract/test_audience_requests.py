@@ -25,8 +25,8 @@ from audience_sync.errors import (
 )
 from audience_sync.members.membership import Audience
 from tests.contract.amazon_contract import CONTRACTS, problems
-from tests.doubles.secrets import StoredSecret
-from tests.local.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon, sandbox
+from tests.support.doubles.secrets import StoredSecret
+from tests.support.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon, sandbox
 
 HIGH_CEILING = 10**6
 OPERATIONS = CONTRACTS["Advertiser audiences"]["operations"]

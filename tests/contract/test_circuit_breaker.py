@@ -32,9 +32,9 @@ from audience_sync.errors import (
 )
 from local import resources
 from local.template import REGION
-from tests.builders import upload_of
-from tests.doubles.amazon import Uploader
-from tests.doubles.clocks import ManualClock
+from tests.support.builders import upload_of
+from tests.support.doubles.amazon import Uploader
+from tests.support.doubles.clocks import ManualClock
 
 TO_DSP = upload_of(Target("1"), b"{}")
 TO_OTHER, TO_THIRD = upload_of(Target("3"), b"{}"), upload_of(Target("4"), b"{}")
@@ -224,12 +224,12 @@ def test_an_open_circuit_asks_to_wait_for_the_rest_of_its_recovery_time(
     calls = calls_to(dynamodb)
     clock.now += passed
     if wait is None:
-        circuit_breakers.check(TO_DSP.target)
+        assert circuit_breakers.check(TO_DSP.target), "the next upload is a test"
     else:
         with pytest.raises(CircuitOpen) as refused:
             circuit_breakers.check(TO_DSP.target)
         assert refused.value.retry_after == wait
-    circuit_breakers.check(TO_AMC.target)
+    assert not circuit_breakers.check(TO_AMC.target)
     assert set(calls) <= {"GetItem"}, "nothing is written"
 
 
@@ -243,7 +243,7 @@ def test_while_one_worker_probes_a_half_open_circuit_the_others_wait(
         other_worker.check(TO_DSP.target)
     clock.now += RECOVERY
     Amazon(Throttled("429")).send(circuit_breakers)  # neither success nor failure: it goes on trying
-    circuit_breakers.check(TO_DSP.target)
+    assert circuit_breakers.check(TO_DSP.target)
     with pytest.raises(CircuitHalfOpen) as refused:  # it read the state before the other tried
         other_worker.wrap(Amazon(error=None)).send_records(TO_DSP, timeout=1.0)
     assert refused.value.retry_after == RECOVERY / 2

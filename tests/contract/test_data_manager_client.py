@@ -28,9 +28,9 @@ from audience_sync.errors import (
     Throttled,
 )
 from local.amazon.options import Options
-from tests.aws_fixtures import CREDENTIALS, build_sandbox
-from tests.doubles.secrets import StoredSecret
-from tests.servers import Served, serve
+from tests.support.aws_fixtures import CREDENTIALS, build_sandbox
+from tests.support.doubles.secrets import StoredSecret
+from tests.support.servers import Served, serve
 
 MANAGER, ADVERTISER = Account("amzn1.ads1.ma1.x", is_manager=True), Account("ENTITY9", is_manager=False)
 NEW = {"name": "lapsed-buyers", "countryCode": "DE", "description": "d"}

@@ -13,8 +13,8 @@ from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_step import KEEP_REMOVED
-from tests.builders import AUDIENCE, sha256
-from tests.contract.worker_stack import DATASET, GRANTED, NOW, WorkerStack, change, dataset_stack, named_in
+from tests.support.builders import AUDIENCE, sha256
+from tests.support.worker_stack import DATASET, GRANTED, NOW, WorkerStack, change, dataset_stack, named_in
 
 NOTICE = change(at=2, exits=True, erase=True)
 DENIED = replace(erasing_exit("m1", 2, "denial", denies_consent=True), audience_id=AUDIENCE, destination=DATASET)

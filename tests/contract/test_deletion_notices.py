@@ -19,8 +19,8 @@ from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.members.messages import ChangeMessage, pack
-from tests.builders import AUDIENCE
-from tests.contract.worker_stack import LIMITS, NOW, WITH_JOBS, MemoryStack, WorkerStack, change
+from tests.support.builders import AUDIENCE
+from tests.support.worker_stack import LIMITS, NOW, WITH_JOBS, MemoryStack, WorkerStack, change
 
 OTHER = "418273650912340002"
 IN_AMC = Audience(OTHER, destination=amc_connection("connection-1"), settings={"dsp": True})
@@ -68,7 +68,7 @@ def test_a_notice_is_spread_only_to_audiences_with_a_row_of_the_person(stack: Wo
     assert (report.delivered, report.superseded, report.deferred) == (0, 1, [])
     assert report.accepted == {NOW * 1000: 2}
     messages = [ChangeMessage.from_body(each.body) for each in stack.queue.messages]
-    assert {each.audience_id: each.history.is_replay for each in messages} == {
+    assert {each.audience_id: each.history.was_counted for each in messages} == {
         **dict.fromkeys((AUDIENCE, OTHER), False),  # they are counted, so that the audit finds one that is lost
         EVERY_AUDIENCE: True,
     }

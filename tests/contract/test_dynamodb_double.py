@@ -15,9 +15,9 @@ from audience_sync.errors import TransientError
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import MembershipChange
-from tests import builders
-from tests.builders import AUDIENCE
-from tests.doubles.dynamodb import MEMBERSHIP_KEY, MembershipRows
+from tests.support import builders
+from tests.support.builders import AUDIENCE
+from tests.support.doubles.dynamodb import MEMBERSHIP_KEY, MembershipRows
 
 
 def any_change(chance: random.Random) -> MembershipChange:

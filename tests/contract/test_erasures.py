@@ -12,8 +12,8 @@ from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.operations.erasure_check import SETTLED, ErasureReport, Pass
-from tests.builders import AUDIENCE
-from tests.contract.worker_stack import NOW, READ, MemoryStack, WorkerStack, change, dataset_stack
+from tests.support.builders import AUDIENCE
+from tests.support.worker_stack import NOW, READ, MemoryStack, WorkerStack, change, dataset_stack
 
 DAY = 86_400  # seconds
 ERASED = erasing_exit("m1", 2, "notice")

@@ -16,8 +16,11 @@ from audience_sync.errors import AudienceSyncError, CircuitOpen, OutcomeUnknown,
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import KEEP_IN_DATASET, Action
 from audience_sync.members.messages import REPETITION, ChangeMessage, pack
-from tests.builders import AUDIENCE, sha256
-from tests.contract.worker_stack import (
+from tests.support.builders import AUDIENCE, sha256
+from tests.support.member_changes import recorded
+from tests.support.proxy import fault_proxy, refuse
+from tests.support.steps import counted_steps
+from tests.support.worker_stack import (
     DEADLINE,
     JOB,
     LIMITS,
@@ -32,9 +35,6 @@ from tests.contract.worker_stack import (
     named_in,
     notice,
 )
-from tests.faults.proxy import fault_proxy, refuse
-from tests.steps import counted_steps
-from tests.unit.members.member_changes import recorded
 
 
 def test_a_single_change_takes_one_upload_and_is_recorded(stack: WorkerStack) -> None:
@@ -326,7 +326,7 @@ def test_an_untracked_job_is_stored_before_its_changes_are_uploaded_again(
     assert [JobMessage.from_body(body).job_id for body in stored] == ["job-1"]
     assert stack.jobs.delays == [JOB, JOB], "not before a job can have ended"
     jobs = [JobMessage.from_body(body) for body in stack.jobs.bodies]
-    assert [(job.job_id, [(each.member, each.is_replay) for each in job.members]) for job in jobs] == [
+    assert [(job.job_id, [(each.member, each.was_counted) for each in job.members]) for job in jobs] == [
         ("job-1", [("m1", True)]),
         ("job-2", [("m1", False)]),
     ]
@@ -487,7 +487,7 @@ def test_the_job_of_a_late_exits_removal_takes_no_delivered_change_back(stack: W
     stack.jobs.drain()
     assert stack.deliver(change(at=3, exits=True)).superseded == 1
     (job,) = map(JobMessage.from_body, stack.jobs.drain())
-    assert [(each.removes, each.is_replay) for each in job.members] == [(True, True)]
+    assert [(each.removes, each.was_counted) for each in job.members] == [(True, True)]
 
 
 def test_while_the_circuit_is_open_a_change_costs_no_read_and_no_write(stack: WorkerStack) -> None:
@@ -505,7 +505,7 @@ def test_an_unreadable_row_does_not_block_other_members(stack: WorkerStack) -> N
     assert (report.delivered, report.requeued) == (1, 1)
     assert stack.amazon.active() == {"m1"}
     (left,) = (
-        message for each in stack.queue.bodies if not (message := ChangeMessage.from_body(each)).history.is_replay
+        message for each in stack.queue.bodies if not (message := ChangeMessage.from_body(each)).history.was_counted
     )
     assert [each.member[1] for each in left.changes] == ["m1"]
 

@@ -24,8 +24,8 @@ from audience_sync.members.job_messages import DeletionMessage, read_job_queue
 from audience_sync.members.member_state import KEEP_IN_DATASET, MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.operations.people_deletion import MAX_ATTEMPTS, DeletionReport
-from tests.builders import AUDIENCE
-from tests.contract.worker_stack import DATASET, GRANTED, LIMITS, NOW, SHARDING, MemoryStack, change, notice
+from tests.support.builders import AUDIENCE
+from tests.support.worker_stack import DATASET, GRANTED, LIMITS, NOW, SHARDING, MemoryStack, change, notice
 
 A, B, OF_AUDIENCE_API = AUDIENCE, "dataset-b", "418273650912340009"
 HOUR, DAY = 3600, 86_400  # seconds

@@ -11,8 +11,8 @@ from audience_sync.members.erasure.status import Progress
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange
 from audience_sync_cli.members.restoration import Outcomes, Restoration, RowOutcome
-from tests.builders import AUDIENCE, sha256
-from tests.contract.worker_stack import SHARDING, WorkerStack, change, notice
+from tests.support.builders import AUDIENCE, sha256
+from tests.support.worker_stack import SHARDING, WorkerStack, change, notice
 
 DAY = 86_400  # seconds
 

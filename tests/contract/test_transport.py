@@ -14,8 +14,8 @@ from audience_sync.amazon_ads.exchange import Exchange
 from audience_sync.amazon_ads.login import AccessTokens, Login, Token
 from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
 from audience_sync.errors import OutcomeUnknown, TokenUnavailable
-from tests.aws_fixtures import CREDENTIALS
-from tests.doubles.secrets import StoredSecret
+from tests.support.aws_fixtures import CREDENTIALS
+from tests.support.doubles.secrets import StoredSecret
 
 TIMEOUT = 0.6  # seconds
 LIMIT = 60.0  # seconds; a busy machine may be late

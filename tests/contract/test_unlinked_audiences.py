@@ -14,9 +14,9 @@ from audience_sync.delivery.uploads import Limits
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience
 from local import resources
-from tests.aws_fixtures import create_membership_table, recreate_tables
-from tests.builders import AUDIENCE
-from tests.contract.worker_stack import NOW, WorkerStack, change
+from tests.support.aws_fixtures import create_membership_table, recreate_tables
+from tests.support.builders import AUDIENCE
+from tests.support.worker_stack import NOW, WorkerStack, change
 
 SHORT = Limits(timings=Timings(job=60, late=10, longest_job=600))  # seconds
 

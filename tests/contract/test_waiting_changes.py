@@ -16,8 +16,10 @@ from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import LateJob
 from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, Untracked, pack
 from audience_sync.members.repetitions import MAX_DELAY
-from tests.builders import AUDIENCE, sha256
-from tests.contract.worker_stack import (
+from tests.support.builders import AUDIENCE, sha256
+from tests.support.member_changes import recorded
+from tests.support.proxy import fault_proxy, refuse
+from tests.support.worker_stack import (
     JOB,
     LIMITS,
     NOW,
@@ -31,8 +33,6 @@ from tests.contract.worker_stack import (
     dataset_stack,
     enters,
 )
-from tests.faults.proxy import fault_proxy, refuse
-from tests.unit.members.member_changes import recorded
 
 HOUR = 3600  # seconds
 
@@ -112,7 +112,7 @@ def test_a_waiting_change_keeps_its_first_time_origin_and_attempts(stack: Worker
     (body,) = stack.queue.drain()
     history = ChangeMessage.from_body(body).history
     until = math.ceil((stack.now + stack.effective) / 60) * 60
-    assert history == DeliveryHistory(attempts=2, first_at=1_000, waits_until=until, origin="first")
+    assert history == DeliveryHistory(attempts=2, first_at=1_000, unread_until=until, origin="first")
     other = json.dumps(json.loads(body) | {"attempts": 1})
     stack.deliver_messages(Message("copy", "h", body, 2, 9_000), Message("other copy", "h", other, 1, 9_000))
     (again,) = stack.queue.drain()
@@ -163,7 +163,7 @@ def test_waiting_messages_delivered_twice_do_not_multiply_in_36_hours(share: flo
             stack.members().write([replace(left, late_jobs=(LateJob("job-1", round(NOW), 2, removes=True),))])
             history, waits = DeliveryHistory(origin=f"{number}"), change("b@b.co", at=3, member=f"m{number}")
         else:
-            history, waits = replace(REPETITION, waits_until=until), left.bare()
+            history, waits = replace(REPETITION, unread_until=until), left.bare()
         stack.queue.send(pack([waits], history), deadline=1, delay=MAX_DELAY)
     most = 0
     while stack.now < until - MAX_DELAY:

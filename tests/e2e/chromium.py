@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse
 
-from tests.waiting import LONG, wait_until
+from tests.support.waiting import LONG, wait_until
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 _SWITCHES = (

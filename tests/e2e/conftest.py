@@ -17,7 +17,7 @@ from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person, audience_event
 from tests.e2e import chromium
 from tests.e2e.chromium import Browser
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "events" / "segment"

@@ -11,7 +11,7 @@ import requests
 from local.resources import client
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
 from tests.e2e.transcript import Transcript, compare, needs_curl
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 DOCUMENT = ROOT / "docs" / "cli.md"
 

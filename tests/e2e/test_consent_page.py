@@ -18,7 +18,7 @@ from tests.e2e import chromium
 from tests.e2e.chromium import Browser, Page
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
 from tests.e2e.test_cli import reset
-from tests.waiting import LONG, wait_until
+from tests.support.waiting import LONG, wait_until
 
 pytestmark = [
     pytest.mark.slow,

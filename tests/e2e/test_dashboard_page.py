@@ -11,10 +11,10 @@ import pytest
 
 from audience_sync_cli.dashboard.facts import Facts
 from audience_sync_cli.dashboard.server import DashboardServer
-from audience_sync_cli.errors import NotThere
-from tests.command.dashboard import states
+from audience_sync_cli.frame.errors import NotThere
 from tests.e2e import chromium
 from tests.e2e.chromium import Browser, Tab
+from tests.support import dashboard_states as states
 
 pytestmark = [
     pytest.mark.slow,

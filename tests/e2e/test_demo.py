@@ -20,8 +20,8 @@ from local.demo import demonstrate, differences
 from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person
 from tests.e2e.conftest import ROOT, LocalStack, processes, running
-from tests.servers import serve
-from tests.waiting import wait_until
+from tests.support.servers import serve
+from tests.support.waiting import wait_until
 
 Change = Callable[[dict[str, Any]], object]
 ENTER, LEAVE = 30, 10  # members

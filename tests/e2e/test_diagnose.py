@@ -11,7 +11,7 @@ import requests
 
 from local.example_audiences import EXAMPLE
 from tests.e2e.conftest import ROOT, LocalStack
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

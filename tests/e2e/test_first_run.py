@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
 from tests.e2e.transcript import UPDATE, Transcript, compare
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 DOCUMENT = ROOT / "docs" / "first-run.md"
 MEMBERS = ROOT / "events" / "members.csv"

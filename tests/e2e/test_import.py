@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
 from tests.e2e.transcript import Transcript, compare, needs_curl
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 DOCUMENT = ROOT / "docs" / "import.md"
 MEMBERS = ROOT / "events" / "members.csv"

@@ -7,12 +7,12 @@ import requests
 
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.membership import Destination
-from audience_sync_cli.screen import Screen
-from audience_sync_cli.session import Session
-from audience_sync_cli.stack import local
+from audience_sync_cli.frame.screen import Screen
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.stacks import local
 from local.sample_profiles import Person
 from tests.e2e.conftest import EXAMPLES, LocalStack, local_stack, processes, running
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 JOB_DELAY = 0.2  # seconds, as in conftest.QUICK
 IN, OUT = "01-track-entered-full-pii.json", "02-track-exited-full-pii.json"

@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 
 from audience_sync.amazon_ads.destination import Api
 from audience_sync_cli.app import app
-from audience_sync_cli.errors import DONE, FAILED, NOT_CONFIRMED, NOT_THERE
+from audience_sync_cli.frame.errors import DONE, FAILED, NOT_CONFIRMED, NOT_THERE
 from audience_sync_cli.setup import connect
 from audience_sync_cli.setup.terms import ACCEPTANCES
-from tests.command import browser
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
-from tests.waiting import wait_until
+from tests.support import browser
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.transcript  # most of its minutes are spent waiting for retries
 DATASET = "in_a_dataset"

@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from local.example_audiences import EXAMPLE
-from tests.command.json_schema import SCHEMA, faults
 from tests.e2e.conftest import ROOT, LocalStack
+from tests.support.json_schema import SCHEMA, faults
 
 SAMPLE = ("send", "--sample", "track", "--audience", EXAMPLE.audience_id, "--wait", "--json")
 

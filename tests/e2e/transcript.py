@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import ROOT, LocalStack
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
-BROWSER = ROOT / "tests" / "command" / "browser.py"
+BROWSER = ROOT / "tests/support/browser.py"
 API, AMAZON = "http://127.0.0.1:8080", "http://127.0.0.1:8081"  # as the documents have them
 UPDATE = bool(os.environ.get("UPDATE_DOCS"))
 _BLOCK = re.compile(r"(?ms)^```console\n(.*?)^```")

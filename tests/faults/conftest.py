@@ -1,27 +1,17 @@
 """The handlers' cloud, with a proxy before AWS that fails on demand."""
 
-from collections.abc import Iterator
-
 import pytest
 from aws_lambda_powertools.utilities.circuit_breaker import base
 
 from audience_sync.amazon_ads.destination import Api
 from audience_sync.aws.audience_table import AudienceTable
-from tests.faults.long_timeouts import client
-from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.worker_harness import Sandbox, WorkerHarness
-from tests.functions.conftest import AUDIENCE, Cloud, amazon, cloud, printed
-from tests.servers import Served
+from tests.support.cloud import AUDIENCE, Cloud, amazon, cloud, printed, proxy
+from tests.support.long_timeouts import client
+from tests.support.proxy import FaultProxy
+from tests.support.servers import Served
 
-__all__ = ["amazon", "cloud", "printed"]  # fixtures; the functions' tests use them too
-
-
-@pytest.fixture
-def proxy(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    """Between the functions and AWS. The test itself reaches AWS without it."""
-    with fault_proxy(cloud.aws.url) as made:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
-        yield made
+__all__ = ["amazon", "cloud", "printed", "proxy"]  # fixtures; the functions' tests use them too
 
 
 @pytest.fixture(params=Api)

@@ -13,12 +13,12 @@ from audience_sync.delivery.gates.circuit_breaker import FAILURES
 from audience_sync.delivery.gates.retry_budget import MAX_SAVED, SHARE, RetryBudget
 from audience_sync.members.membership import Audience
 from local.amazon.exchange import SANDBOX
-from tests.doubles.clocks import ManualClock
 from tests.faults.worker_harness import ONE_API, WorkerHarness
-from tests.functions.conftest import Cloud
-from tests.functions.test_worker import change
-from tests.servers import Served
-from tests.waiting import wait_until
+from tests.support.cloud import Cloud
+from tests.support.doubles.clocks import ManualClock
+from tests.support.invocations import change
+from tests.support.servers import Served
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -8,12 +8,10 @@ import pytest
 
 from audience_sync.clock import Clock
 from audience_sync.members.dead_letters import DeadLetter
-from tests.faults.proxy import only, refuse
 from tests.faults.test_worker_faults import SEND, run_killed
 from tests.faults.worker_harness import ACCOUNT, DATASET, WorkerHarness
-from tests.functions.test_data_manager import notice
-from tests.functions.test_jobs import check_jobs, take
-from tests.functions.test_worker import EMAIL, change
+from tests.support.invocations import EMAIL, change, check_jobs, notice, take
+from tests.support.proxy import only, refuse
 
 pytestmark = DATASET
 

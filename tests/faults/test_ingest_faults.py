@@ -19,10 +19,10 @@ from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS
 from local.sample_profiles import Person, audience_event
 from local.template import REGION, ROOT
-from tests.faults.long_timeouts import LONG_CONTEXT, LONG_TIMEOUT, client
-from tests.faults.proxy import Effect, FaultProxy, answer_after, fail_entries, hang_up, hold, lose_answer, refuse
-from tests.functions.conftest import AUDIENCE, EVENT_KEY, Cloud, Context
-from tests.waiting import wait_until
+from tests.support.cloud import AUDIENCE, EVENT_KEY, Cloud, Context
+from tests.support.long_timeouts import LONG_CONTEXT, LONG_TIMEOUT, client
+from tests.support.proxy import Effect, FaultProxy, answer_after, fail_entries, hang_up, hold, lose_answer, refuse
+from tests.support.waiting import wait_until
 
 READ, SEND, SCAN = "GetSecretValue", "SendMessageBatch", "Scan"
 # Segment gives up after 4 seconds. A call that hangs is ended within 1.5 (see HANGS) and repeated once: the tests count

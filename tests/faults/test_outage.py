@@ -5,33 +5,37 @@ The real Delivery, and a queue that gives a message up after twenty receives.
 
 import json
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.upload import Submission, Upload
+from audience_sync.amazon_ads.upload import Submission, Target, Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import MARK, SPREAD
 from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.context import DeliveryContext
+from audience_sync.delivery.gates.circuit_breaker import FAILURES
+from audience_sync.delivery.gates.gate import Gate
 from audience_sync.delivery.uploads import Limits
-from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
+from audience_sync.errors import AudienceSyncError, CircuitOpen, OutcomeUnknown, ServiceUnavailable, Throttled
 from audience_sync.members.messages import pack
 from local.template import Template
-from tests import builders
-from tests.doubles.amazon import FakeGate, members_of
-from tests.doubles.clocks import ManualClock
-from tests.doubles.dynamodb import MembershipRows
-from tests.doubles.queues import FakeQueue
+from tests.support import builders
+from tests.support.doubles.amazon import FakeGate, members_of
+from tests.support.doubles.clocks import ManualClock
+from tests.support.doubles.dynamodb import MembershipRows
+from tests.support.doubles.queues import FakeQueue
 
 HOUR = 3600.0
 OUTAGE = 12 * HOUR
 MESSAGES = 40  # of one change each; the worst case for the number of requests
 MAX_RECEIVES = 20  # after which the queue gives a message up; fewer are needed, however long the outage
 BATCH = 20  # messages of one invocation
+RECOVERY = 60.0  # seconds for which a circuit breaker stays open
 TAKES = {"429": 0.1, "503": 0.1, "timeout": 30.0}  # seconds of one failing upload
 
 
@@ -43,15 +47,63 @@ class Amazon:
     error: AudienceSyncError
     takes: float
     requests: int = 0  # during the outage
+    failed_at: float = 0.0
+    taken: Counter[str] = field(default_factory=Counter)  # records by member, during the outage
     members: set[str] = field(default_factory=set)
 
     def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         if self.clock.now < OUTAGE:
             self.requests += 1
+            self.taken.update(members_of(json.loads(upload.body())))
             self.clock.sleep(min(self.takes, timeout))
+            self.failed_at = self.clock.now
             raise self.error
         self.members |= members_of(json.loads(upload.body()))
         return Submission("job")
+
+
+@dataclass
+class OneCircuit:
+    """Opens as a circuit breaker does, and lets one upload through to test Amazon when its time is over."""
+
+    amazon: Amazon
+
+    def check(self, target: Target) -> bool:
+        assert target.audience_id
+        amazon = self.amazon
+        is_open = amazon.requests >= FAILURES and not amazon.members
+        if is_open and (wait := amazon.failed_at + RECOVERY - amazon.clock.now) > 0:
+            raise CircuitOpen("open", retry_after=wait)
+        return is_open
+
+
+class Outage:
+    """Forty messages of one member each, delivered until no message is left."""
+
+    def __init__(self, amazon: Amazon, gate: Gate) -> None:
+        self.clock = amazon.clock
+        self.rows = MembershipRows()
+        self.dead_letters = FakeQueue()
+        self.queue = FakeQueue(self.clock)
+        self.invocations = 0
+        client: Any = self.rows
+        times = Clock(self.clock, self.clock, self.clock.sleep)
+        table = MembershipTable(client, "members", Sharding(8), times)
+        context = DeliveryContext(self.queue, self.dead_letters, FakeQueue(), table, list, Limits(), times, gate)
+        self._delivery = Delivery(amazon, context, jitter=random.Random(12).random)
+        for number in range(MESSAGES):
+            self.queue.send(pack([builders.change(f"m{number}", "a")]), deadline=1.0)
+
+    def pass_by(self) -> None:
+        while self.queue.messages:
+            self.clock.now = max(self.clock.now, min(each.due for each in self.queue.messages))
+            messages = self.queue.receive()
+            assert max(each.receive_count for each in messages) <= MAX_RECEIVES, "the queue gives it up"
+            for start in range(0, len(messages), BATCH):
+                self.invocations += 1
+                report = self._delivery.deliver(messages[start : start + BATCH], deadline=self.clock.now + 60.0)
+                for deferred in report.deferred:
+                    self.queue.put_back(deferred.message, deferred.delay)
 
 
 @pytest.mark.parametrize(
@@ -67,30 +119,25 @@ def test_an_outage_of_twelve_hours_loses_and_parks_nothing(
 ) -> None:
     redrive = Template.load().resources("AWS::SQS::Queue")["ChangeQueue"]["RedrivePolicy"]
     assert redrive["maxReceiveCount"] >= MAX_RECEIVES
-    clock, dead_letters, rows = ManualClock(), FakeQueue(), MembershipRows()
-    queue, amazon = FakeQueue(clock), Amazon(clock, error, TAKES[request.node.callspec.id])
-    client: Any = rows
-    times = Clock(clock, clock, clock.sleep)
-    table = MembershipTable(client, "members", Sharding(8), times)
-    context = DeliveryContext(queue, dead_letters, FakeQueue(), table, list, Limits(), times, FakeGate())
-    delivery = Delivery(amazon, context, jitter=random.Random(12).random)
-    for number in range(MESSAGES):
-        queue.send(pack([builders.change(f"m{number}", "a")]), deadline=1.0)
+    amazon = Amazon(ManualClock(), error, TAKES[request.node.callspec.id])
+    outage = Outage(amazon, FakeGate())
+    outage.pass_by()
 
-    invocations = 0
-    while queue.messages:
-        clock.now = max(clock.now, min(each.due for each in queue.messages))
-        messages = queue.receive()
-        assert max(each.receive_count for each in messages) <= MAX_RECEIVES, "the queue gives it up"
-        for start in range(0, len(messages), BATCH):
-            invocations += 1
-            report = delivery.deliver(messages[start : start + BATCH], deadline=clock.now + 60.0)
-            for deferred in report.deferred:
-                queue.put_back(deferred.message, deferred.delay)
-
-    assert dead_letters.bodies == []
-    assert rows.writes == 3 * MESSAGES, "when it was recorded, had failed once, and was accepted"
+    assert outage.dead_letters.bodies == []
+    assert outage.rows.writes == 3 * MESSAGES, "when it was recorded, had failed once, and was accepted"
     assert amazon.members == {f"m{number}" for number in range(MESSAGES)}
-    assert clock.now - OUTAGE <= MARK + 60, "until the next mark, and one upload"
+    assert amazon.clock.now - OUTAGE <= MARK + 60, "until the next mark, and one upload"
     together = MESSAGES / BATCH * OUTAGE / MARK  # once they come back together, at every mark
-    assert amazon.requests <= invocations <= SPREAD * MESSAGES + 2 * BATCH + together, "the first ones, before"
+    most = SPREAD * MESSAGES + 2 * BATCH + together  # the first ones, before
+    assert amazon.requests <= outage.invocations <= most
+
+
+def test_each_test_of_a_circuit_takes_the_record_of_one_member() -> None:
+    """For twelve hours, Amazon takes what it does not answer."""
+    amazon = Amazon(ManualClock(), OutcomeUnknown("timeout"), TAKES["timeout"])
+    outage = Outage(amazon, OneCircuit(amazon))
+    outage.pass_by()
+
+    assert amazon.members == {f"m{number}" for number in range(MESSAGES)}
+    assert amazon.taken.total() <= FAILURES * BATCH + OUTAGE / RECOVERY, "of all members together"
+    assert outage.rows.writes <= 3 * MESSAGES

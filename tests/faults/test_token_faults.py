@@ -15,11 +15,11 @@ from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.errors import Unavailable
 from audience_sync.reasons import Reason
 from functions.refresh import handler as refresh
-from tests.doubles.secrets import StoredSecret
-from tests.faults.proxy import hang_up, refuse
 from tests.faults.worker_harness import ONE_API, TOKENS, WorkerHarness
-from tests.functions.conftest import CREDENTIALS, Context
-from tests.functions.test_worker import body, change
+from tests.support.cloud import CREDENTIALS, Context
+from tests.support.doubles.secrets import StoredSecret
+from tests.support.invocations import body, change
+from tests.support.proxy import hang_up, refuse
 
 
 def login_fails(do: dict[str, Any]) -> dict[str, Any]:

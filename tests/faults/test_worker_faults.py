@@ -16,16 +16,15 @@ from audience_sync.members.messages import pack
 from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS
 from local.template import REGION
-from tests import builders
-from tests.doubles.amazon import Amazon
-from tests.faults.long_timeouts import LONG_TIMEOUT
-from tests.faults.proxy import Effect, hold, lose_answer, only, refuse
 from tests.faults.worker_harness import ACCOUNT, ONE_API, WorkerHarness
-from tests.functions.conftest import AUDIENCE
-from tests.functions.test_worker import EMAIL, change
-from tests.steps import counted_steps
-from tests.unit.delivery.test_batch import deliver
-from tests.waiting import wait_until
+from tests.support import builders
+from tests.support.cloud import AUDIENCE
+from tests.support.invocations import EMAIL, change
+from tests.support.long_timeouts import LONG_TIMEOUT
+from tests.support.proxy import Effect, hold, lose_answer, only, refuse
+from tests.support.steps import counted_steps
+from tests.support.waiting import wait_until
+from tests.support.worker_stack import MemoryStack
 
 WRITE, READ, SEND = "BatchExecuteStatement", "BatchGetItem", "SendMessageBatch"
 ENTERED, LEFT = change("cust_1", at=1), change("cust_1", at=2, exits=True)
@@ -204,10 +203,10 @@ def test_ten_thousand_changes_of_one_member_become_one_record() -> None:
     count = 10_000
     changes = [builders.change("m", "a", at=at, exits=bool(at % 2)) for at in range(count)]
     messages = [Message(str(n), "h", text, 1, 0) for n, text in enumerate(pack(changes))]
-    amazon = Amazon()
+    stack = MemoryStack()
     with counted_steps() as steps:
-        report = deliver(messages, amazon)
-    assert [[record["action"] for record in upload["records"]] for upload in amazon.taken] == [["DELETE"]]
+        report = stack.deliver_messages(*messages)
+    assert [[record["action"] for record in upload] for upload in stack.amazon.uploads] == [["DELETE"]]
     assert (report.delivered, report.superseded) == (1, count - 1)
     assert steps.lines < 1_000 * count, "some 200 for each change; one pass for each would be fifty times as many"
 

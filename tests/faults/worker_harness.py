@@ -19,11 +19,11 @@ from local.amazon.data_manager.accounts import Account
 from local.amazon.data_manager.front_end import MANAGER
 from local.amazon.exchange import SANDBOX
 from local.resources import MANAGER_ACCOUNT
-from tests.faults.long_timeouts import LONG_CONTEXT
-from tests.faults.proxy import FaultProxy
-from tests.functions import test_data_manager, test_worker
-from tests.functions.conftest import Cloud
-from tests.servers import Served
+from tests.support.cloud import Cloud
+from tests.support.invocations import GRANTED, body, dataset_body
+from tests.support.long_timeouts import LONG_CONTEXT
+from tests.support.proxy import FaultProxy
+from tests.support.servers import Served
 
 UPLOADS = {Api.AUDIENCES: "/amc/audiences/records", Api.DATA_MANAGER: "/adm/audiences/*/members"}
 TOKENS = "/auth/o2/token"
@@ -122,8 +122,8 @@ class WorkerHarness:
         """Return a message as ingest makes it of this API: with consent if members enter a dataset."""
         audience_id = (audience or self.amazon.audience).audience_id
         if self.amazon.api is Api.AUDIENCES:
-            return test_worker.body(*changes, audience=audience_id)
-        return test_data_manager.body(audience_id, *map(_of_dataset, changes))
+            return body(*changes, audience=audience_id)
+        return dataset_body(audience_id, *map(_of_dataset, changes))
 
     def enter(self, **variables: str) -> None:
         """Begin a new execution environment."""
@@ -193,5 +193,5 @@ def _of_dataset(change: dict[str, Any]) -> dict[str, Any]:
     if record["action"] == "DELETE":
         del record["userConsent"]  # the row has the consent under which the member was added
     else:
-        record["userConsent"] = test_data_manager.GRANTED
+        record["userConsent"] = GRANTED
     return change | {"record": record}

@@ -4,7 +4,6 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,10 +19,11 @@ from functions.worker import handler as worker
 from local.amazon.exchange import SANDBOX
 from local.resources import MANAGER_ACCOUNT
 from local.sample_profiles import Person, audience_event
-from tests.functions.conftest import AUDIENCE, EVENT_KEY, Cloud, Context
-from tests.servers import Served
+from local.template import ROOT
+from tests.support.cloud import AUDIENCE, EVENT_KEY, Cloud, Context
+from tests.support.servers import Served
 
-EVENTS = Path(__file__).parents[2] / "events"
+EVENTS = ROOT / "events"
 CREATE, GET = "POST /v1/audiences", "POST /v1/audiences/get"
 AUDIENCE_KEY, PREVIOUS_KEY = "audience-key-for-the-tests-1", "audience-key-of-last-month-2"
 JSON = {"content-type": "application/json"}

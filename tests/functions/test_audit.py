@@ -21,10 +21,10 @@ from audience_sync.members.messages import pack
 from audience_sync.operations.audit import HOUR, STEP
 from functions.audit import handler
 from local.sample_profiles import Person, audience_event
-from tests.builders import notice
-from tests.functions.conftest import AUDIENCE, Cloud, Context
 from tests.functions.test_ingest import EXAMPLES, post
-from tests.functions.test_worker import body, change, deliver
+from tests.support.builders import notice
+from tests.support.cloud import AUDIENCE, Cloud, Context
+from tests.support.invocations import body, change, deliver
 
 DAY = 24 * HOUR  # seconds
 AGO = 3 * HOUR  # seconds since the changes of these tests were accepted

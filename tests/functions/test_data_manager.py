@@ -19,18 +19,15 @@ from functions.audiences import handler as audiences
 from functions.ingest import handler as ingest
 from local.resources import MANAGER_ACCOUNT
 from local.sample_profiles import Person, audience_event
-from tests.functions.conftest import AUDIENCE, EVENT_KEY, Cloud, Context
 from tests.functions.test_audiences import AUDIENCE_KEY, CREATE, GET, JSON, ask, http
-from tests.functions.test_jobs import check_jobs, take
-from tests.functions.test_worker import EMAIL, deliver
-from tests.fuzz.invariants import MAX_ANSWER
+from tests.support.api_description import MAX_ANSWER
+from tests.support.cloud import AUDIENCE, EVENT_KEY, Cloud, Context
+from tests.support.invocations import EMAIL, GRANTED, check_jobs, dataset_body, deliver, notice, take
 
 MANAGER = {"DATA_MANAGER_ACCOUNT_ID": MANAGER_ACCOUNT, "DATA_MANAGER_SECONDS": "0", "LATE_SECONDS": "0"}
 DSP = {"DATA_MANAGER_DSP_ACCOUNT_ID": "ENTITY1ABC", "DATA_MANAGER_SECONDS": "0", "LATE_SECONDS": "0"}
 SHARES = [{"advertiserId": "ENTITY2XYZ", "marketplace": "US"}, {"amcInstanceId": "amc1a2b", "marketplace": "DE"}]
 REQUEST = {"audienceName": "Lapsed premium buyers", "api": "data-manager", "countryCode": "DE", "shares": SHARES}
-GRANTED = {"consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}}}
-EVERYONE = {"v": 1, "audienceId": "*", "connectionId": None}
 
 
 @pytest.fixture(autouse=True)
@@ -57,17 +54,6 @@ def change(member: str, at: int, *, exits: bool = False, consent: dict[str, Any]
     record: dict[str, Any] = {"externalUserId": member, "countryCode": "DE", "hashedPII": [{"email": EMAIL}]}
     record |= {"action": "DELETE"} if exits else {"action": "CREATE", "userConsent": GRANTED}
     return {"at": at, "id": f"id-{at}", "record": record | ({} if consent is None else {"userConsent": consent})}
-
-
-def body(audience_id: str, *changes: dict[str, Any]) -> str:
-    return json.dumps(
-        {"v": 1, "audienceId": audience_id, "destination": {"api": "data-manager"}, "changes": list(changes)}
-    )
-
-
-def notice(member: str, at: int) -> str:
-    record = {"externalUserId": member, "action": "DELETE", "hashedPII": [], "userConsent": {}}
-    return json.dumps(EVERYONE | {"changes": [{"at": at, "id": f"id-{at}", "record": record, "erase": True}]})
 
 
 def requests_to(cloud: Cloud, path: str) -> list[dict[str, Any]]:
@@ -161,7 +147,7 @@ def test_a_create_request_neither_lists_nor_shares_a_dataset_that_may_have_membe
 ) -> None:
     audience_id = create(cloud)[1]["externalId"]
     if is_filled:
-        run(cloud, body(audience_id, change("m1", 1)))
+        run(cloud, dataset_body(audience_id, change("m1", 1)))
     leave(cloud, audience_id)
     cloud.fault("/adm/datasets/list", {"status": 403})
     for shares in ([], [{"advertiserId": "ENTITY9", "marketplace": "US"}]):  # counts are denied, then shown
@@ -283,13 +269,13 @@ def test_malformed_consent_does_not_block_other_members(
 ) -> None:
     audience_id = create(cloud)[1]["externalId"]
     odd = change("m1", 1, exits=exits, consent=consent) | {"erase": exits}
-    assert run(cloud, body(audience_id, odd), body(audience_id, change("m2", 1))) == []
+    assert run(cloud, dataset_body(audience_id, odd), dataset_body(audience_id, change("m2", 1))) == []
     assert "m2" in dataset(cloud, audience_id)["members"]
 
 
 def test_with_a_dsp_account_a_notice_removes_the_person_but_requests_no_deletion(cloud: Cloud) -> None:
     audience_id = create(cloud, DSP)[1]["externalId"]
-    run(cloud, body(audience_id, change("m1", 1)), account=DSP)
+    run(cloud, dataset_body(audience_id, change("m1", 1)), account=DSP)
     run(cloud, notice("m1", 2), account=DSP)
     run(cloud, account=DSP)
     assert (dataset(cloud, audience_id)["members"], dead_letters(cloud)) == ({}, [])
@@ -297,7 +283,7 @@ def test_with_a_dsp_account_a_notice_removes_the_person_but_requests_no_deletion
 
 
 def test_changes_for_a_dataset_wait_if_no_account_is_set(cloud: Cloud) -> None:
-    waiting = body("adm-1", change("m1", 1))
+    waiting = dataset_body("adm-1", change("m1", 1))
     assert deliver(cloud, waiting) == [waiting]
 
 

@@ -12,9 +12,10 @@ from audience_sync.clock import Clock
 from audience_sync.operations.dataset_reports import RECENTLY
 from audience_sync_cli.dashboard.logs import shares_of
 from functions.datasets import handler
-from tests.functions.conftest import EVENT_KEY, Cloud, Context
 from tests.functions.test_audiences import AUDIENCE_KEY
-from tests.functions.test_data_manager import DSP, MANAGER, body, change, create, dataset, requests_to, run
+from tests.functions.test_data_manager import DSP, MANAGER, change, create, dataset, requests_to, run
+from tests.support.cloud import EVENT_KEY, Cloud, Context
+from tests.support.invocations import dataset_body
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ def test_size_and_match_rate_are_published_and_the_funnel_and_the_shares_are_log
     began = time.time()
     monkeypatch.setattr(handler, "CLOCK", Clock(now=lambda: began))
     audience_id = create(cloud)[1]["externalId"]
-    run(cloud, body(audience_id, change("m1", 1), change("m2", 1)))
+    run(cloud, dataset_body(audience_id, change("m1", 1), change("m2", 1)))
     set_status(cloud, dataset(cloud, audience_id)["shares"][1], "REVOKED_BY_SHARING_GRANT")
     assert read(cloud) == {"datasets": 1, "revoked": 1}
     text = printed()

@@ -11,8 +11,8 @@ import pytest
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.ingest import message_intake
 from functions.events import handler
-from tests.functions.conftest import AUDIENCE, Cloud, Context
 from tests.functions.test_ingest import ENTERED, EXAMPLES, EXITED, http, people, post
+from tests.support.cloud import AUDIENCE, Cloud, Context
 
 REJECTED = (EXAMPLES / "08-track-email-as-userid.json").read_bytes()
 JAM = {"Id": "0", "Code": "InternalError", "SenderFault": False}

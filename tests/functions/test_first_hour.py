@@ -10,9 +10,9 @@ import pytest
 
 from functions.ingest import handler as ingest
 from local.sample_profiles import Person, audience_event
-from tests.functions.conftest import EVENT_KEY, ROOT, Cloud, Context
 from tests.functions.test_events import dead, receive
-from tests.functions.test_worker import body, change, deliver
+from tests.support.cloud import EVENT_KEY, ROOT, Cloud, Context
+from tests.support.invocations import body, change, deliver
 
 SECTION = (ROOT / "docs/operate.md").read_text().split("\n## First hour in an account\n")[1].split("\n## ")[0]
 EMPTY = {"clientId": "", "clientSecret": "", "refreshToken": ""}

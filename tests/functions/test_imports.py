@@ -3,11 +3,11 @@
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from local.template import ROOT
+
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/handler.py"))
 # For the command line, this machine and the tests; or loaded by the few requests that need it.
 UNUSED = {"typer", "rich", "moto", "aiohttp", "audience_sync_cli", "local", "phonenumbers", "difflib"}

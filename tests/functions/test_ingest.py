@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +19,12 @@ from audience_sync.reasons import Reason
 from audience_sync.runtime.api_gateway import UNAUTHORIZED
 from functions.ingest import handler
 from local.sample_profiles import Person, audience_event, segment_request
-from tests.faults.long_timeouts import LONG_CONTEXT, LONG_TIMEOUT, client
-from tests.functions.conftest import AUDIENCE, EVENT_KEY, SIGNING_SECRET, Cloud, Context
-from tests.steps import counted_steps
+from local.template import ROOT
+from tests.support.cloud import AUDIENCE, EVENT_KEY, SIGNING_SECRET, Cloud, Context
+from tests.support.long_timeouts import LONG_CONTEXT, LONG_TIMEOUT, client
+from tests.support.steps import counted_steps
 
-EXAMPLES = Path(__file__).parents[2] / "events" / "segment"
+EXAMPLES = ROOT / "events/segment"
 ENTERED = (EXAMPLES / "01-track-entered-full-pii.json").read_bytes()
 EXITED = (EXAMPLES / "02-track-exited-full-pii.json").read_bytes()
 JSON = {"content-type": "application/json"}

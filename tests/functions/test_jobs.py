@@ -4,7 +4,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,40 +17,14 @@ from audience_sync.members.membership import Destination
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from audience_sync.runtime.audience_numbers import DAY
 from functions.jobs import handler
-from tests.functions.conftest import AUDIENCE, Cloud, Context
-from tests.functions.test_worker import body, change, deliver
+from tests.support.cloud import AUDIENCE, Cloud
+from tests.support.invocations import body, change, check_jobs, deliver, put, take
 
 UPLOADS = "/amc/audiences/records"
 
 
 def job_messages(cloud: Cloud) -> list[dict[str, Any]]:
     return [json.loads(message.body) for message in cloud.queues.peek(cloud.name_of("JobQueue"))]
-
-
-def take(cloud: Cloud, queue: str) -> list[str]:
-    """Remove all messages from a queue, delayed ones too, and return their bodies."""
-    bodies = [message.body for message in cloud.queues.peek(cloud.name_of(queue))]
-    cloud.client("sqs").purge_queue(QueueUrl=cloud.name_of(queue))
-    return bodies
-
-
-def put(cloud: Cloud, queue: str, bodies: Iterable[str]) -> None:
-    for each in bodies:
-        cloud.client("sqs").send_message(QueueUrl=cloud.name_of(queue), MessageBody=each)
-
-
-def check_jobs(cloud: Cloud, *, milliseconds: int = 180_000, **variables: str) -> list[str]:
-    """Hand the waiting job messages to the function. Returns the bodies of those that stay in the queue."""
-    waiting = take(cloud, "JobQueue")
-    records = [
-        {"messageId": str(number), "receiptHandle": "h", "body": each, "attributes": {}}
-        for number, each in enumerate(waiting)
-    ]
-    cloud.enter("JobsFunction", **variables)
-    answer = handler.lambda_handler({"Records": records}, Context(milliseconds))
-    failed = [waiting[int(entry["itemIdentifier"])] for entry in answer["batchItemFailures"]]
-    put(cloud, "JobQueue", failed)
-    return failed
 
 
 def test_the_job_of_an_upload_is_tracked_with_its_members(cloud: Cloud) -> None:

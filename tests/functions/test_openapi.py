@@ -1,6 +1,6 @@
 """docs/openapi.yaml describes the API as template.yaml and the code have it.
 
-That every answer is described is checked in each test of the functions: see `described` in conftest.py.
+That every answer is described is checked in each test of the functions: see `described` in tests/support/cloud.py.
 """
 
 import json
@@ -15,7 +15,7 @@ from audience_sync.ingest.intake import MAX_EVENTS
 from audience_sync.reasons import REJECTED, Reason
 from functions.ingest import handler as ingest
 from local.template import Template
-from tests.api_description import PATH, description, operations, resolved, validator
+from tests.support.api_description import PATH, description, operations, resolved, validator
 
 ROOT = PATH.parents[1]
 EXAMPLES = [

@@ -8,8 +8,8 @@ import pytest
 
 from audience_sync.errors import AudienceSyncError
 from functions.refresh import handler
-from tests.closing_server import token_endpoint
-from tests.functions.conftest import CREDENTIALS, Cloud, Context
+from tests.support.closing_server import token_endpoint
+from tests.support.cloud import CREDENTIALS, Cloud, Context
 
 SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event"}
 

@@ -15,8 +15,8 @@ from audience_sync.aws.membership_rows import KEEP_ACTIVE, Sharding
 from audience_sync.aws.sqs import Queue
 from audience_sync.members.membership import Audience, Destination
 from functions.renew import handler
-from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context
-from tests.functions.test_worker import EMAIL, body, change, deliver
+from tests.support.cloud import AUDIENCE, CREDENTIALS, Cloud, Context
+from tests.support.invocations import EMAIL, body, change, deliver
 
 DAY = 86_400  # seconds
 RENEWED = replace(AUDIENCE, settings={"renew": True})

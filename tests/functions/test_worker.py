@@ -1,6 +1,5 @@
 """The worker, with events as Lambda's poller makes them."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -13,54 +12,10 @@ from audience_sync.aws.clients import client
 from audience_sync.aws.sqs import Queue
 from audience_sync.delivery.backoff import backoff
 from audience_sync.delivery.context import Message
-from audience_sync.members.messages import change_as_json
 from functions.worker import handler
-from tests import builders
-from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context
-from tests.waiting import wait_until
-
-EMAIL = hashlib.sha256(b"ada@example.com").hexdigest()
-
-
-def change(member: str, *, at: int = 1, exits: bool = False) -> dict[str, Any]:
-    country = {"countryCode": "US"}
-    made = builders.change(member, EMAIL, at=at, exits=exits, message_id=f"personas_{at}", record=country)
-    return change_as_json(made)
-
-
-def body(*changes: dict[str, Any], audience: str = AUDIENCE.audience_id) -> str:
-    return json.dumps({"v": 1, "audienceId": audience, "connectionId": None, "changes": changes})
-
-
-def deliver(cloud: Cloud, *bodies: str, context: Context | None = None, **variables: str) -> list[str]:
-    """Send messages, receive them and hand them to the worker. Returns the bodies that stay in the queue."""
-    sqs, url = cloud.client("sqs"), cloud.name_of("ChangeQueue")
-    for each in bodies:
-        sqs.send_message(QueueUrl=url, MessageBody=each)
-    received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"])[
-        "Messages"
-    ]
-    records = [
-        {
-            "messageId": message["MessageId"],
-            "receiptHandle": message["ReceiptHandle"],
-            "body": message["Body"],
-            "attributes": message["Attributes"],
-            "messageAttributes": {},
-            "md5OfBody": message["MD5OfBody"],
-            "eventSource": "aws:sqs",
-            "eventSourceARN": cloud.template.resolve({"Fn::GetAtt": ["ChangeQueue", "Arn"]}),
-            "awsRegion": "us-east-1",
-        }
-        for message in received
-    ]
-    cloud.enter("WorkerFunction", **variables)
-    answer = handler.lambda_handler({"Records": records}, context or Context())
-    failed = {entry["itemIdentifier"] for entry in answer["batchItemFailures"]}
-    for record in records:
-        if record["messageId"] not in failed:  # as the poller does
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=record["receiptHandle"])
-    return [record["body"] for record in records if record["messageId"] in failed]
+from tests.support.cloud import AUDIENCE, CREDENTIALS, Cloud, Context
+from tests.support.invocations import EMAIL, body, change, deliver
+from tests.support.waiting import wait_until
 
 
 def test_a_change_becomes_a_member(cloud: Cloud) -> None:

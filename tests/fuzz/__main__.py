@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 from random import Random
 
-SCRATCH = Path(__file__).parents[2] / ".fuzz"
+from local.template import ROOT
+
+SCRATCH = ROOT / ".fuzz"
 MAX_SIZE = 20_000  # bytes of one input
 READS_DATES = ("email.utils", "email._parseaddr")  # Python's, which the header Retry-After goes through
 TIMEOUT = 20  # seconds that one input may take; slower is a finding

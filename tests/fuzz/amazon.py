@@ -22,12 +22,12 @@ from local.amazon.data_manager.datasets import check_new_dataset
 from local.amazon.data_manager.sharing_rules import check_new_rule
 from local.amazon.refusals import Refusal
 from local.amazon.validation import check_audience_update, check_new_audience
-from tests.aws_fixtures import CREDENTIALS
-from tests.builders import upload_of
-from tests.doubles.secrets import StoredSecret
-from tests.doubles.wire import Reply
 from tests.fuzz.inputs import Message, json_or_none
 from tests.fuzz.invariants import assert_repeats_nothing
+from tests.support.aws_fixtures import CREDENTIALS
+from tests.support.builders import upload_of
+from tests.support.doubles.secrets import StoredSecret
+from tests.support.doubles.wire import Reply
 
 NOW = 1_774_000_000.0  # epoch seconds
 UPLOAD = upload_of(Target("2"), b"{}")

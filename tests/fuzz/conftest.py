@@ -12,8 +12,8 @@ from functions.ingest import handler as ingest
 from local import gateway
 from local.functions import Functions
 from local.template import Template
-from tests.functions.conftest import Cloud, Context, amazon, cloud, printed
-from tests.servers import serve
+from tests.support.cloud import Cloud, Context, amazon, cloud, printed
+from tests.support.servers import serve
 
 __all__ = ["amazon", "cloud", "printed"]
 

@@ -9,11 +9,11 @@ from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.membership import MembershipChange
 from audience_sync.members.messages import ChangeMessage
 from functions.events import handler
-from tests.doubles.audiences import Listed
-from tests.doubles.queues import FakeQueue
 from tests.fuzz.ingest import AUDIENCES, NOW, written
 from tests.fuzz.invariants import ROOT, assert_log_repeats_nothing
 from tests.fuzz.worker import CLOCK, invoke
+from tests.support.doubles.audiences import Listed
+from tests.support.doubles.queues import FakeQueue
 
 LISTED: Any = Listed(*AUDIENCES)
 POLICY = Policy(needs_time=True)

@@ -18,9 +18,9 @@ from audience_sync.members.envelope import MAX_MESSAGE_BYTES
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.members.messages import ChangeMessage, DeliveryHistory, change_as_json, pack
 from audience_sync.runtime.api_gateway import Request
-from tests.doubles.audiences import Listed
 from tests.fuzz.inputs import Message, json_or_none
 from tests.fuzz.invariants import assert_amazon_takes, assert_is_safe_id, assert_repeats_nothing
+from tests.support.doubles.audiences import Listed
 
 EVENT_KEY = "event-key-for-the-tests-1"
 SIGNING_SECRET = "signing-secret-for-the-tests-2"

@@ -19,7 +19,6 @@ from local.amazon.refusals import Refusal, json_object
 ROOT = Path(__file__).parents[2]
 # Amazon's messages may be quoted; those of its stand-in hold no values either.
 CODE = (ROOT / "layers" / "shared" / "audience_sync", ROOT / "local" / "amazon")
-MAX_ANSWER = 8_000  # bytes of a body; Segment's client hangs on large ones
 _SAFE_ID = re.compile(r"[A-Za-z0-9\-_.:]{1,100}")
 _NAMED_KEY = re.compile(r'computation key "[a-z][a-z0-9_]{0,79}";')
 _WORD = re.compile(r"[^\W_]+")

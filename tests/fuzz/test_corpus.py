@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from local.template import ROOT
 from tests.fuzz.targets import CORPUS, TARGETS, corpus
 
-ROOT = Path(__file__).parents[2]
 INPUTS = [pytest.param(target, path, id=f"{target}: {path.name}") for target in TARGETS for path in corpus(target)]
 
 
@@ -21,5 +21,5 @@ def test_every_corpus_folder_belongs_to_a_target() -> None:
 
 
 def test_fuzzing_md_lists_every_target() -> None:
-    table = (ROOT / "docs" / "development" / "fuzzing.md").read_text()
+    table = (ROOT / "docs/development" / "fuzzing.md").read_text()
     assert re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE) == list(TARGETS)

@@ -29,12 +29,12 @@ from audience_sync.runtime import telemetry
 from functions.worker import handler
 from local.amazon import records
 from local.amazon.refusals import Refusal, json_object
-from tests.builders import change
-from tests.doubles.amazon import FakeGate
-from tests.doubles.dynamodb import MembershipRows
-from tests.doubles.lambda_context import Context
-from tests.doubles.queues import FakeQueue
 from tests.fuzz.inputs import json_or_none
+from tests.support.builders import change
+from tests.support.doubles.amazon import FakeGate
+from tests.support.doubles.dynamodb import MembershipRows
+from tests.support.doubles.lambda_context import Context
+from tests.support.doubles.queues import FakeQueue
 
 NOW = 1_774_000_000.0  # epoch seconds
 CLOCK = Clock(lambda: NOW, lambda: 0.0, lambda _: None)

@@ -3,26 +3,68 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
+from typing import NamedTuple
 
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange
 from audience_sync.members.messages import pack
-from tests.builders import AUDIENCE, change
 from tests.member_model.world import NOW, TIMINGS, Trouble, World
+from tests.support.builders import AUDIENCE, change
 
 MEMBER = "m1"
-GAPS = (0, 3, 60, 240, 840, 960, 1_080, 3_000, 9_000)  # seconds between two arrivals
-LATENESS = (0, 0, 0, 0, 1, 70, 1_000, 8_000)  # seconds by which an event arrives late
-# Shares of calls with a trouble; smaller of AWS's, since a queue that stores half of what it refuses doubles it.
-TROUBLES = (
-    (Trouble._fields[1:7], (0.0, 0.0, 0.1, 0.3, 0.5, 0.8)),  # of uploads
-    (Trouble._fields[7:12], (0.0, 0.0, 0.03, 0.1)),  # of Lambda and AWS
-    (Trouble._fields[12:], (0.0, 0.2, 0.5)),  # of jobs
-)
+LATENESS = (0, 0, 0, 0, 0, 0, 1, 70, 1_000, 8_000)  # seconds by which an event arrives late
 MANY = 60  # identities of one address, in some histories: two addresses need two uploads to remove
-LONGEST_TROUBLE = 18_000.0  # seconds of trouble after the last arrival, at most
+MOST_PARKED = 15  # uploads of one history; else one is sent, and parked, again and again
 TIMING = TIMINGS.audiences
+
+
+ENTERS, REMOVALS = (
+    tuple(f"{what}_{uploads}" for what in ("refused", "silent", "parked")) for uploads in ("enters", "removals")
+)
+CLOUD = ("slow", "stopped", "table", "queues", "twice")  # Lambda and AWS
+JOBS = ("late", "forgotten", "checks", "failed")
+RARE = (0.0, 0.0, 0.0, 0.03)  # more, and a queue that stores half of what it refuses doubles it
+ANY = (0.0, 0.0, 0.1, 0.4, 0.8)
+
+
+class Theme(NamedTuple):
+    """What some histories are about. One value of each tuple is drawn: with all at once, nothing gets far enough."""
+
+    trouble: Sequence[tuple[Sequence[str], Sequence[float]]]  # shares of calls
+    gaps: Sequence[int]  # seconds between two arrivals
+    addresses: Sequence[str] = ("a", "a", "ab")  # a letter each
+    notices: Sequence[float] = (0.0,)  # share of changes
+    over: Sequence[float] = (600.0, 3_600.0)  # seconds of trouble after the last arrival
+
+
+SOON = (0, 3, 60, 240, 840, 960, 1_080)
+THEMES = (
+    Theme(  # anything
+        ((ENTERS, ANY), (REMOVALS, ANY), (CLOUD, (0.0, 0.0, 0.03, 0.1)), (JOBS, (0.0, 0.0, 0.2, 0.5))),
+        gaps=(*SOON, 3_000, 9_000),
+        addresses=("a", "ab", "abc"),
+        notices=(0.0, 0.0, 0.3),
+        over=(0.0, 600.0, 3_600.0, 18_000.0),
+    ),
+    Theme(
+        ((REMOVALS[:2], (0.0, 0.4, 0.8)), (REMOVALS[2:], (0.0, 0.0, 0.4)), (CLOUD[:2], RARE)), gaps=SOON
+    ),  # removals fail
+    Theme(((ENTERS[:2], (0.0, 0.4, 0.8)), (ENTERS[2:], (0.0, 0.0, 0.4)), (CLOUD[:2], RARE)), gaps=SOON),  # enters fail
+    Theme(  # notices, the last removals of which come after two hours, and jobs
+        ((JOBS[:3], (0.5, 0.8)), (JOBS[3:], (0.0, 0.0, 0.3)), (CLOUD, RARE)),
+        gaps=(0, 3, 60, 9_000, 9_000),
+        addresses=("a", "a", "a", "ab"),
+        notices=(0.4,),
+        over=(18_000.0,),
+    ),
+    Theme(  # side by side
+        ((ENTERS, ANY), (REMOVALS, ANY), (CLOUD[:1], (0.1, 0.3)), (CLOUD[1:], RARE)),
+        gaps=(0, 0, 3),
+        addresses=("a", "ab", "abc"),
+        notices=(0.0, 0.0, 0.3),
+    ),
+)
 
 
 class Wrong(AssertionError):
@@ -34,10 +76,11 @@ def live(seed: int, tell: Callable[[str], None] | None = None) -> World:
 
     When everything has come to rest, dead letters are redriven, as an operator does once their cause has gone.
     """
-    random = Random(seed)
-    changes = _changes(random)
-    last = max(arrival for arrival, _ in changes)
-    world = World(random, _trouble(random, NOW + last), tell)
+    random, theme = Random(seed), THEMES[seed % len(THEMES)]
+    changes = _changes(random, theme)
+    over = NOW + changes[-1][0] + random.choice(theme.over)
+    shares = {name: random.choice(some) for names, some in theme.trouble for name in names}
+    world = World(random, Trouble(over, **shares), tell)
     for arrival, some in changes:
         world.scheduler.at(NOW + arrival, partial(_arrive, world, some))
     world.scheduler.run()
@@ -63,15 +106,15 @@ def story(seed: int) -> list[str]:
     return lines
 
 
-def _changes(random: Random) -> list[tuple[int, list[MembershipChange]]]:
+def _changes(random: Random, theme: Theme) -> list[tuple[int, list[MembershipChange]]]:
     """Draw what arrives: seconds since the beginning, and the changes of one message."""
-    names = "abc"[: random.randint(1, 3)]
+    names = random.choice(theme.addresses)
     size = MANY if random.random() < 0.05 else 1
-    notices = random.choice((0.0, 0.0, 0.0, 0.3))
+    notices = random.choice(theme.notices)
     arrivals: list[tuple[int, list[MembershipChange]]] = []
     now = 0
     for number in range(random.choice((2, 2, 3, 3, 4, 5, 7))):
-        now += random.choice(GAPS)
+        now += random.choice(theme.gaps)
         at = round((NOW + now - random.choice(LATENESS)) * 1000)
         if random.random() < notices:
             arrivals.append((now, [erasing_exit(MEMBER, at, f"n{number}")]))
@@ -87,13 +130,6 @@ def _changes(random: Random) -> list[tuple[int, list[MembershipChange]]]:
     return arrivals
 
 
-def _trouble(random: Random, last: float) -> Trouble:
-    """Draw one or two kinds of trouble: with everything at once, nothing gets far enough to go wrong."""
-    over = last + random.choice((0.0, 600.0, 3_600.0, LONGEST_TROUBLE))
-    kinds = random.sample(TROUBLES, random.choice((1, 2, 2)))
-    return Trouble(over, **{name: random.choice(shares) for names, shares in kinds for name in names})
-
-
 def _arrive(world: World, changes: Sequence[MembershipChange]) -> None:
     world.accepted += len(changes)
     for each in changes:
@@ -106,6 +142,8 @@ def _arrive(world: World, changes: Sequence[MembershipChange]) -> None:
 
 def _check_rest(world: World) -> None:
     """Check that nothing is due for which nothing is queued: the queues are empty."""
+    if len(world.dead_letters) > MOST_PARKED:
+        raise Wrong(f"{len(world.dead_letters)} uploads were parked")
     row = world.rows.get((AUDIENCE, MEMBER))
     if row is None:
         return

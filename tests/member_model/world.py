@@ -35,9 +35,9 @@ from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience, Member
 from audience_sync.members.stores import HasTime
 from audience_sync.operations.job_tracking import JobContext, JobOutcome, JobTracker
-from tests.builders import AUDIENCE
-from tests.doubles.amazon import FakeGate
 from tests.member_model.scheduler import Killed, Scheduler
+from tests.support.builders import AUDIENCE
+from tests.support.doubles.amazon import FakeGate
 
 NOW = 1_800_000_000.0  # epoch seconds
 TIMINGS = Timings(longest_job=7_200.0)  # two hours instead of 36, in which the model would only wait
@@ -195,8 +195,11 @@ class World:
         context = JobContext(Amazon(calls), Rows(calls), changes, jobs, dead_letters, calls.clock, TIMINGS)
         stays: dict[int, float] = {}
         for each in messages:
+            message = JobMessage.from_body(each.body)
+            # It is given up then, even if the write that says so has no answer.
+            self.is_unknown |= self.scheduler.now - to_seconds(message.sent_at) > TIMINGS.longest_job
             try:
-                check = JobTracker(context).check(JobMessage.from_body(each.body), deadline=calls.deadline)
+                check = JobTracker(context).check(message, deadline=calls.deadline)
                 self.is_unknown |= check.outcome in (JobOutcome.UNKNOWN, JobOutcome.GIVEN_UP)
             except (TransientError, RequestRejected):
                 stays[each.number] = HIDDEN["jobs"]

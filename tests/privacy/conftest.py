@@ -18,10 +18,9 @@ from local.amazon.exchange import SANDBOX
 from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS as AWS_CREDENTIALS
 from local.template import REGION
-from tests.faults.conftest import cloud, printed, proxy
-from tests.faults.proxy import FaultProxy
-from tests.functions.conftest import AUDIENCE, Cloud
-from tests.servers import Served, serve
+from tests.support.cloud import AUDIENCE, Cloud, cloud, printed, proxy
+from tests.support.proxy import FaultProxy
+from tests.support.servers import Served, serve
 
 __all__ = ["amazon", "cloud", "printed", "proxy"]
 

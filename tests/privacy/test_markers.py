@@ -24,8 +24,6 @@ from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
 from audience_sync.runtime.api_gateway import UNAUTHORIZED, answer
 from local.resources import MANAGER_ACCOUNT
-from tests.faults.proxy import Call, Effect, hang_up
-from tests.functions.conftest import AUDIENCE
 from tests.privacy.conftest import (
     CLIENT_ID,
     DIGESTS,
@@ -38,6 +36,8 @@ from tests.privacy.conftest import (
     marks_of_the_person,
     marks_of_the_secrets,
 )
+from tests.support.cloud import AUDIENCE
+from tests.support.proxy import Call, Effect, hang_up
 
 JSON = {"content-type": "application/json"}
 WITH_KEY = JSON | {"authorization": f"Bearer {SECRETS['eventKey']}"}

@@ -23,7 +23,7 @@ from audience_sync.members.membership import Destination, MembershipChange
 from audience_sync.members.messages import ChangeMessage, DeliveryHistory
 from audience_sync.runtime.api_gateway import Request
 from audience_sync.segment.event import read
-from tests.builders import upload_of
+from tests.support.builders import upload_of
 
 CANARY = "canary-4711"
 # Fields that can hold anything by their type, and hold nothing that a sender or a secret store wrote.

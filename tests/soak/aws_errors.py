@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
-from tests.doubles.dynamodb import refusal
+from tests.support.doubles.dynamodb import refusal
 
 
 def errors_of(operation: str, throttled: str) -> Callable[[str], Exception]:

@@ -5,11 +5,11 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
-from tests.doubles import dynamodb
-from tests.doubles.expressions import Row
 from tests.soak.aws_errors import errors_of
 from tests.soak.calls import Call, make
 from tests.soak.clock import SimulatedClock
+from tests.support.doubles import dynamodb
+from tests.support.doubles.expressions import Row
 
 STALE = 1.0  # seconds for which a read that is not consistent may return what was there before
 

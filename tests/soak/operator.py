@@ -28,11 +28,11 @@ from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.errors import AudienceSyncError
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience
-from audience_sync_cli.audiences.linking import take_off_list
-from audience_sync_cli.audiences.listed import find
 from audience_sync_cli.audiences.notices import queue_due_exits
-from audience_sync_cli.errors import NotThere
-from audience_sync_cli.member_files import change_sender
+from audience_sync_cli.frame.errors import NotThere
+from audience_sync_cli.frame.screen import Bar, Screen
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.stacks import CALLS, Stack
 from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
@@ -40,9 +40,9 @@ from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.repair import RepairOptions
 from audience_sync_cli.members.restore_members import restore_members
 from audience_sync_cli.moves.waiting import LISTING
-from audience_sync_cli.screen import Bar, Screen
-from audience_sync_cli.session import Session
-from audience_sync_cli.stack import CALLS, Stack
+from audience_sync_cli.stack import change_sender
+from audience_sync_cli.stack.listed import find
+from audience_sync_cli.stack.unlinking import take_off_list
 from local.sqs.message import SqsMessage
 from tests.soak.calls import Invocation, current
 from tests.soak.events import CONSENT, StatedChange, Version, deletion_notice, identity_of
@@ -51,8 +51,8 @@ from tests.soak.recounts import Recounts
 from tests.soak.scheduler import Killed
 
 if TYPE_CHECKING:
-    from tests.doubles.expressions import Row
     from tests.soak.simulation import Simulation
+    from tests.support.doubles.expressions import Row
 
 OFTEN = 0.5  # commands for each request
 GROUP = 3  # changes that the commands send together; so a small file is several requests

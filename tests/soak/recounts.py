@@ -20,4 +20,4 @@ class Recounts:
                 read = ChangeMessage.from_body(body)
             except InvalidMessage:
                 continue
-            self.changes += times * len(read.changes) * (not read.history.is_replay)
+            self.changes += times * len(read.changes) * (not read.history.was_counted)

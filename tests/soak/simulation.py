@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.members.membership import Audience
-from tests.aws_fixtures import EVENT_KEY
 from tests.soak.amazon import Amazon
 from tests.soak.calls import Invocation
 from tests.soak.clock import EPOCH, SimulatedClock
@@ -31,6 +30,7 @@ from tests.soak.profiles import LATE_ARRIVAL, Phase, Profile, Rates
 from tests.soak.schedule import Schedule
 from tests.soak.stack import Stack
 from tests.soak.traffic import Traffic
+from tests.support.aws_fixtures import EVENT_KEY
 
 if TYPE_CHECKING:
     from tests.soak.held import Member

@@ -13,11 +13,11 @@ from local.resources import MANAGER_ACCOUNT, create_queues
 from local.sqs.operations import Operations
 from local.sqs.queues import SqsQueues
 from local.template import QueueSource, Template
-from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
 from tests.soak.clock import SimulatedClock
 from tests.soak.dynamodb import DynamoDbClient, Table
 from tests.soak.secrets_manager import SecretsManagerClient
 from tests.soak.sqs import URL, Queue, SqsClient
+from tests.support.aws_fixtures import CREDENTIALS, EVENT_KEY
 
 
 class Stack:

@@ -6,11 +6,11 @@ import re
 import pytest
 import requests
 
-from tests.functions.conftest import ROOT
 from tests.soak.amazon import Answer
 from tests.soak.calls import Call
 from tests.soak.clock import EPOCH
 from tests.soak.script import Scenario, ScriptedSimulation, Sent
+from tests.support.cloud import ROOT
 
 WINDOW = 11.0  # seconds; of the stack here, where that of a local stack is one
 REFUSED, EXPIRED = Answer(400, b'{"error": "invalid_grant"}'), Answer(401)

@@ -14,8 +14,8 @@ from audience_sync.ingest import translation
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.members.membership import Audience
 from local.amazon.records import read_upload
-from tests.builders import upload_of
-from tests.doubles.audiences import Listed
+from tests.support.builders import upload_of
+from tests.support.doubles.audiences import Listed
 
 NOW = 1_772_615_722_118  # epoch milliseconds
 AUDIENCE = Audience("418273650912345678", computation_key="lapsed")

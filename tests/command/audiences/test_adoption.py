@@ -8,11 +8,11 @@ import requests
 from audience_sync_cli.audiences.creation import Settings, update
 from audience_sync_cli.audiences.linking import link
 from audience_sync_cli.audiences.list_and_show import list_
-from audience_sync_cli.audiences.options import Choices
-from audience_sync_cli.errors import OperatorError, TryLater
-from audience_sync_cli.state.settling import TIMEOUT
-from tests.aws_fixtures import AUDIENCE
+from audience_sync_cli.frame.errors import OperatorError, TryLater
+from audience_sync_cli.stack.options import Choices
+from audience_sync_cli.stack.settling import TIMEOUT
 from tests.command.conftest import NOW, Deployment
+from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -13,15 +13,15 @@ from audience_sync.members.membership import Destination
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link, unlink
 from audience_sync_cli.audiences.list_and_show import list_, show
-from audience_sync_cli.audiences.listed import completions
-from audience_sync_cli.audiences.options import Choices, NewTarget, Target
-from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, WrongUsage
-from audience_sync_cli.health import checks
-from audience_sync_cli.screen import iso_time
-from audience_sync_cli.session import Session
-from audience_sync_cli.times import DAY, HOUR
-from tests.aws_fixtures import AUDIENCE
+from audience_sync_cli.checks import check_all as checks
+from audience_sync_cli.frame.errors import AlreadyReported, NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.frame.screen import iso_time
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.times import DAY, HOUR
+from audience_sync_cli.stack.listed import completions
+from audience_sync_cli.stack.options import Choices, NewTarget, Target
 from tests.command.conftest import NOW, Deployment
+from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -7,16 +7,16 @@ import pytest
 from audience_sync.amazon_ads.destination import Api, ads_data_manager
 from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences.creation import Settings, create
-from audience_sync_cli.audiences.denial import denial
-from audience_sync_cli.audiences.options import NewTarget
-from audience_sync_cli.diagnosis.command import diagnose
-from audience_sync_cli.errors import AlreadyReported, NotConfirmed, OperatorError
+from audience_sync_cli.checks.diagnose import diagnose
+from audience_sync_cli.frame.errors import AlreadyReported, NotConfirmed, OperatorError
 from audience_sync_cli.setup.terms import ACCEPTANCES, accept_terms, show_terms
+from audience_sync_cli.stack.denial import denial
+from audience_sync_cli.stack.options import NewTarget
 from local.amazon.options import Options
 from local.resources import MANAGER_ACCOUNT
-from tests.aws_fixtures import build_sandbox
 from tests.command.conftest import Deployment
-from tests.servers import Served, serve
+from tests.support.aws_fixtures import build_sandbox
+from tests.support.servers import Served, serve
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -11,16 +11,16 @@ from audience_sync.errors import NotFound
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link, unlink
 from audience_sync_cli.audiences.list_and_show import list_, show
-from audience_sync_cli.audiences.options import Choices, NewTarget, Target
 from audience_sync_cli.audiences.shares import share, unshare
-from audience_sync_cli.diagnosis.command import diagnose
-from audience_sync_cli.errors import AlreadyReported, NotThere, OperatorError, WrongUsage
+from audience_sync_cli.checks.diagnose import diagnose
+from audience_sync_cli.frame.errors import AlreadyReported, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.members.member import show as show_member
+from audience_sync_cli.stack.options import Choices, NewTarget, Target
 from local.resources import MANAGER_ACCOUNT
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 

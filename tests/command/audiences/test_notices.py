@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from audience_sync_cli.audiences.linking import link
-from audience_sync_cli.audiences.options import Target
-from tests.aws_fixtures import AUDIENCE
-from tests.builders import notice
+from audience_sync_cli.stack.options import Target
 from tests.command.conftest import Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.builders import notice
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -9,13 +9,13 @@ import pytest
 from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences.linking import link, unlink
 from audience_sync_cli.audiences.list_and_show import list_, show
-from audience_sync_cli.audiences.listed import find
-from audience_sync_cli.audiences.options import Choices
-from audience_sync_cli.errors import OperatorError, WrongUsage
+from audience_sync_cli.frame.errors import OperatorError, WrongUsage
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
-from tests.aws_fixtures import AUDIENCE
+from audience_sync_cli.stack.listed import find
+from audience_sync_cli.stack.options import Choices
 from tests.command.conftest import Deployment
+from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -1,7 +1,6 @@
 """Unlinked audiences: off the list, back on it, and in a row of their own for as long as rows of members exist."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,13 +8,15 @@ import pytest
 from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync_cli.audiences.creation import Settings, create
-from audience_sync_cli.audiences.linking import KEEP_UNLINKED, link, unlink
+from audience_sync_cli.audiences.linking import link, unlink
 from audience_sync_cli.audiences.list_and_show import list_, show
-from audience_sync_cli.audiences.options import NewTarget
-from audience_sync_cli.errors import NotThere
-from audience_sync_cli.times import DAY
-from tests.aws_fixtures import AUDIENCE
+from audience_sync_cli.frame.errors import NotThere
+from audience_sync_cli.frame.times import DAY
+from audience_sync_cli.stack.options import NewTarget
+from audience_sync_cli.stack.unlinking import KEEP_UNLINKED
+from local.template import ROOT
 from tests.command.conftest import NOW, Deployment
+from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 
@@ -94,7 +95,7 @@ def test_an_unlinked_audience_is_removed_once_every_member_row_has_expired(deplo
 
 @pytest.mark.parametrize("document", ["privacy.md", "runbook.md"])
 def test_the_documentation_states_how_long_unlinked_audiences_are_kept(document: str) -> None:
-    text = (Path(__file__).parents[3] / "docs" / document).read_text(encoding="utf-8")
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
     assert f"{KEEP_UNLINKED / DAY:.0f} days" in text
 
 

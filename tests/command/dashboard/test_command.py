@@ -9,7 +9,7 @@ import requests
 
 from audience_sync_cli.dashboard.command import dashboard
 from audience_sync_cli.dashboard.server import DashboardServer
-from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
 from tests.command.conftest import Deployment
 
 

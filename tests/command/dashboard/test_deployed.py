@@ -24,17 +24,17 @@ from audience_sync.runtime.metric_names import (
     EVENTS_REJECTED_BY_REASON,
     REQUESTS_UNAUTHORIZED,
 )
+from audience_sync_cli.checks.status import status
 from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES
-from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
-from audience_sync_cli.health.status import status
-from audience_sync_cli.parked.dead_letters import DeadLetters
-from audience_sync_cli.state.function_logs import FUNCTIONS
-from tests.aws_fixtures import AUDIENCE
+from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.stack.dead_letters import DeadLetters
+from audience_sync_cli.stack.function_logs import FUNCTIONS
 from tests.command.conftest import Deployment, change
-from tests.doubles.clocks import ManualClock
-from tests.waiting import wait_until
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.doubles.clocks import ManualClock
+from tests.support.waiting import wait_until
 
 HOUR, DAY = 3_600.0, 86_400.0  # seconds
 NOW = datetime(2026, 3, 4, 9, 34, tzinfo=UTC).timestamp()

@@ -6,9 +6,9 @@ import pytest
 
 from audience_sync.members.messages import pack
 from audience_sync_cli.dashboard.facts import DeadLetterFacts, Facts
-from audience_sync_cli.parked.dead_letters import read_message
+from audience_sync_cli.stack.dead_letters import read_message
 from tests.command.conftest import change
-from tests.command.dashboard import states
+from tests.support import dashboard_states as states
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The page is one document that needs nothing from elsewhere, and that no value can become a part of."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -9,10 +8,11 @@ from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.page import ASSETS, build_page, content_security_policy, headers_of
 from audience_sync_cli.dashboard.ranges import RANGES, USUAL
 from local.status.page import PACE
-from tests.markdown import paragraph
+from local.template import ROOT
+from tests.support.markdown import paragraph
 
 SOURCE = build_page()
-DOCUMENT = Path(__file__).parents[3] / "docs" / "dashboard.md"
+DOCUMENT = ROOT / "docs/dashboard.md"
 
 
 def test_page_and_pictures_have_the_documented_size() -> None:

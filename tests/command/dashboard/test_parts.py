@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from audience_sync_cli.dashboard.parts import Part
-from audience_sync_cli.errors import TryLater
+from audience_sync_cli.frame.errors import TryLater
 
 
 class Source:

@@ -14,8 +14,8 @@ import requests
 from audience_sync_cli.dashboard.facts import Facts
 from audience_sync_cli.dashboard.page import build_page
 from audience_sync_cli.dashboard.server import DashboardServer
-from audience_sync_cli.errors import TryLater
-from tests.command.dashboard import states
+from audience_sync_cli.frame.errors import TryLater
+from tests.support import dashboard_states as states
 
 
 class Shown:

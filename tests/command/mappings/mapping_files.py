@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-EVENTS = Path(__file__).parents[3] / "events" / "segment"
+from local.template import ROOT
+
+EVENTS = ROOT / "events/segment"
 MAPPING: dict[str, Any] = {
     "name": "Mine",
     "trigger": 'type = "track"',

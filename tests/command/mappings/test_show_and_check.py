@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.default_mapping import first_passing
 from audience_sync_cli.app import app
-from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
+from audience_sync_cli.frame.errors import AlreadyReported, OperatorError, WrongUsage
 from audience_sync_cli.mappings.roots import ROOTS
 from audience_sync_cli.mappings.show_and_check import check, show
 from audience_sync_cli.mappings.text import membership, plain
@@ -20,8 +20,8 @@ from audience_sync_cli.mappings.trial import try_
 from audience_sync_cli.mappings.versions import apply
 from audience_sync_cli.mappings.warnings import elements_of
 from tests.command.conftest import Deployment
-from tests.command.json_schema import SCHEMA
 from tests.command.mappings.mapping_files import EVENTS, MAPPING, written
+from tests.support.json_schema import SCHEMA
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ import pytest
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.membership import Audience
 from audience_sync.segment.default_mapping import first_passing
-from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.frame.errors import AlreadyReported
 from audience_sync_cli.mappings.explanation import MAX_SHOWN, masked
 from audience_sync_cli.mappings.trial import try_
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment
 from tests.command.mappings import mapping_files
 from tests.command.mappings.mapping_files import EVENTS, written
+from tests.support.aws_fixtures import AUDIENCE
 
 MAPPING = mapping_files.MAPPING | {
     "fields": mapping_files.MAPPING["fields"] | {"email": {"@path": "$.context.traits.email"}}

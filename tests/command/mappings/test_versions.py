@@ -11,12 +11,12 @@ from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
 from audience_sync.ingest.intake import compiled
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING
-from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, OperatorError, WrongUsage
-from audience_sync_cli.mappings.history import MAX_VERSIONS
+from audience_sync_cli.frame.errors import AlreadyReported, NotConfirmed, NotThere, OperatorError, WrongUsage
+from audience_sync_cli.frame.screen import Screen
+from audience_sync_cli.frame.session import Session
 from audience_sync_cli.mappings.show_and_check import show
 from audience_sync_cli.mappings.versions import apply, revert
-from audience_sync_cli.screen import Screen
-from audience_sync_cli.session import Session
+from audience_sync_cli.stack.mapping_history import MAX_VERSIONS
 from tests.command.conftest import NOW, Deployment
 from tests.command.mappings.mapping_files import MAPPING, written
 

@@ -3,8 +3,8 @@
 import pytest
 
 from audience_sync.fields import FIELDS
-from audience_sync_cli.column_names import NAMES, guess
-from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.frame.column_names import NAMES, guess
+from audience_sync_cli.frame.errors import WrongUsage
 from audience_sync_cli.member_files.columns import chosen
 
 

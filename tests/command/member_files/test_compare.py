@@ -15,16 +15,16 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.membership import Audience, Destination, MembershipChange
-from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.frame.errors import WrongUsage
 from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.comparison import Difference
 from audience_sync_cli.member_files.lists import listed_differences
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.repair import RepairOptions
-from tests.aws_fixtures import AUDIENCE
-from tests.builders import change
 from tests.command.conftest import Deployment
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.builders import change
 
 NOW = 1_800_000_000.0  # epoch seconds
 WRITTEN = int(NOW) - 3_600

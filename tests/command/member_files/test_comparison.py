@@ -14,7 +14,7 @@ from audience_sync.members.membership import Destination, MembershipChange, coal
 from audience_sync_cli.member_files.comparison import Comparison, Difference
 from audience_sync_cli.member_files.erased import Erased
 from audience_sync_cli.member_files.row_changes import LeftOut
-from tests import builders
+from tests.support import builders
 
 WRITTEN = 1_000_000  # epoch milliseconds, the time of the file
 BEFORE, AFTER = WRITTEN - 1, WRITTEN + 1

@@ -22,22 +22,23 @@ from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.errors import Unavailable
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, erasing_exit
-from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.member_files import change_sender, queue_room
+from audience_sync_cli.frame.errors import WrongUsage
+from audience_sync_cli.frame.samples import sample
 from audience_sync_cli.member_files.formats import DELIMITERS
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
-from audience_sync_cli.member_files.import_report import estimate
 from audience_sync_cli.member_files.import_state import ImportState, Progress
 from audience_sync_cli.member_files.list_cells import read_back, written
 from audience_sync_cli.member_files.lists import listed_rejects
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.row_changes import LeftOut
-from audience_sync_cli.samples import sample
-from tests.aws_fixtures import AUDIENCE
+from audience_sync_cli.stack import change_sender, queue_room
+from audience_sync_cli.stack.estimate import estimate
+from local.template import ROOT
 from tests.command.conftest import Deployment, Printed, change
-from tests.doubles.audiences import Listed
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.doubles.audiences import Listed
 
 NOW = 1_800_000_000.0  # epoch seconds
 DAY = 86_400
@@ -52,7 +53,7 @@ u6,eve@example.com,Eve,206 555 0199,
 """
 KEPT = ["u1", "u2", "u6"]
 
-EVENTS = Path(__file__).parents[3] / "events"
+EVENTS = ROOT / "events"
 
 type File = Callable[..., str]
 

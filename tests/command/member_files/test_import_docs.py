@@ -1,19 +1,17 @@
 """docs/import.md states what the code does."""
 
-from pathlib import Path
-
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.reasons import Reason
-from audience_sync_cli.column_names import NAMES
-from audience_sync_cli.member_files.change_sender import WAITS
-from audience_sync_cli.member_files.import_report import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
-from audience_sync_cli.reasons import ROW_REMEDIES, row_remedy
-from audience_sync_cli.times import DAY
+from audience_sync_cli.frame.column_names import NAMES
+from audience_sync_cli.frame.reasons import ROW_REMEDIES, row_remedy
+from audience_sync_cli.frame.times import DAY
+from audience_sync_cli.stack.change_sender import WAITS
+from audience_sync_cli.stack.estimate import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
+from local.template import ROOT
 from scripts.cost_model import total
 from scripts.delivery_model import WORKER, Traffic, worker
-from tests.markdown import table
+from tests.support.markdown import table
 
-ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs/import.md").read_text(encoding="utf-8")
 FLOWING = " ".join(TEXT.split())
 

@@ -10,9 +10,9 @@ from audience_sync.amazon_ads.job import JobReport, Sizes
 from audience_sync.errors import NotFound
 from audience_sync.members.membership import Audience
 from audience_sync_cli.member_files.import_wait import APPLIED, WITHOUT_JOBS, JobReadings
-from audience_sync_cli.state.settling import Reading
-from tests.aws_fixtures import AUDIENCE
+from audience_sync_cli.stack.settling import Reading
 from tests.command.conftest import Deployment
+from tests.support.aws_fixtures import AUDIENCE
 
 DELIVERED = Reading(0, 0, "Every change is completed")
 

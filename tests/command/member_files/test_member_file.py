@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.member_files.formats import DELIMITERS
 from audience_sync_cli.member_files.member_file import MemberFile
 

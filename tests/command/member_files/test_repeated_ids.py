@@ -16,8 +16,8 @@ from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.repeated_ids import RepeatedIds
 from audience_sync_cli.member_files.row_changes import MessageId, ids_of_file, ids_of_records, numbered_ids
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment
+from tests.support.aws_fixtures import AUDIENCE
 
 NOW = 1_800_000_000.0  # epoch seconds
 LINE = (

@@ -13,14 +13,15 @@ import pytest
 
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, MemberState
-from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.members import erasing
 from audience_sync_cli.members.erasing import erase
-from audience_sync_cli.members.erasure_report import digest
 from audience_sync_cli.members.proof import erasure
-from tests.aws_fixtures import AUDIENCE
-from tests.builders import notice
+from audience_sync_cli.stack.deletion_notices import queue_deletion_notices
+from audience_sync_cli.stack.digest import digest
 from tests.command.conftest import NOW, Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.builders import notice
 
 AT = round(NOW) - 3_600  # epoch seconds, at which deletion notices were recorded
 
@@ -100,7 +101,7 @@ def test_an_interrupted_list_says_how_many_are_queued_and_how_to_go_on(
 ) -> None:
     deployment.record(change("m1"), change("m2"))
     monkeypatch.setattr(erasing, "AT_ONCE", 1)
-    queue = erasing.queue_deletion_notices
+    queue = queue_deletion_notices
 
     def interrupted(session: Any, members: list[str]) -> Any:
         if members == ["m2"]:

@@ -18,15 +18,16 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Audience, Destination, FilledBy, Version
-from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.screen import iso_time
 from audience_sync_cli.members import erasures
 from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.members.member import show
 from audience_sync_cli.members.proof import erasure
-from audience_sync_cli.screen import iso_time
-from tests.aws_fixtures import AUDIENCE
-from tests.builders import notice
+from local.template import ROOT
 from tests.command.conftest import NOW, Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.builders import notice
 
 AT = round(NOW) - 3_600  # epoch seconds, at which the notice was recorded
 DAY = 86_400  # seconds
@@ -34,7 +35,7 @@ DATASET = Audience(
     "adm-ds-1", "Big spenders, größer", destination=ads_data_manager(), unlinked_at=5_000, filled_by=FilledBy.STACK
 )
 CONSENT = {"consent": {"tcf": "CPXxRfAPXxRfAAfKABENB"}}
-PRIVACY = Path(__file__).parents[3] / "docs/privacy.md"
+PRIVACY = ROOT / "docs/privacy.md"
 
 
 def step(kind: StepKind, name: str, sent: int, ended: int) -> ErasureStep:

@@ -12,16 +12,17 @@ from audience_sync.amazon_ads.normalize import identifier
 from audience_sync.aws.membership_scan import TableSize
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.membership import MembershipChange
-from audience_sync_cli.errors import AlreadyReported, NotConfirmed, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.errors import AlreadyReported, NotConfirmed, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.members import find as module
 from audience_sync_cli.members.find import estimate, find
+from local.template import ROOT
 from scripts.cost_model import OVERHEAD, READ, ROW
-from tests import builders
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment, Printed
 from tests.command.members.test_asked_values import digest
+from tests.support import builders
+from tests.support.aws_fixtures import AUDIENCE
 
-PRIVACY = Path(__file__).parents[3] / "docs/privacy.md"
+PRIVACY = ROOT / "docs/privacy.md"
 ADDRESS, NUMBER = "ines.alvarez@gmail.com", "(206) 555-0142"
 WINTER = replace(AUDIENCE, audience_id="5", name="Winter", computation_key="winter")
 Search = Callable[..., Printed]

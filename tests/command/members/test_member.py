@@ -12,13 +12,13 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.member_state import LONGEST_JOB, LateJob
 from audience_sync.members.membership import EVERY_AUDIENCE, Destination
-from audience_sync_cli.errors import AlreadyReported, NotThere, WrongUsage
+from audience_sync_cli.frame.errors import AlreadyReported, NotThere, WrongUsage
+from audience_sync_cli.frame.screen import iso_time
 from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.members.member import show
 from audience_sync_cli.members.proof import erasure
-from audience_sync_cli.screen import iso_time
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
 
 EFFECTIVE = Timings().audiences.effective_after  # seconds
 OTHER = replace(AUDIENCE, audience_id="5", name="Another", computation_key="another")

@@ -18,7 +18,7 @@ from audience_sync.members.member_state import Identity, LateJob, MemberState, T
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import EVERY_AUDIENCE, Member, Version
 from audience_sync_cli.members.restoration import WRITTEN, Outcomes, Restoration, RowDecision, RowOutcome, decide
-from tests.builders import change
+from tests.support.builders import change
 
 NOW = 10_000  # epoch seconds
 LATER = NOW + 1

@@ -12,20 +12,19 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.members.membership import Audience, may_share_a_key
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from audience_sync_cli.audiences.creation import Settings, create
-from audience_sync_cli.audiences.options import NewTarget
-from audience_sync_cli.errors import NotConfirmed, OperatorError, ReportedAsUnfinished, TryLater
-from audience_sync_cli.member_files import change_sender
-from audience_sync_cli.member_files.change_sender import ChangeSender
+from audience_sync_cli.frame.errors import NotConfirmed, OperatorError, ReportedAsUnfinished, TryLater
 from audience_sync_cli.moves import waiting
 from audience_sync_cli.moves.end_plan import planned_end, take_off
 from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
-from audience_sync_cli.state import settling
+from audience_sync_cli.stack import change_sender, settling
+from audience_sync_cli.stack.change_sender import ChangeSender
+from audience_sync_cli.stack.options import NewTarget
 from local.resources import MANAGER_ACCOUNT
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment
 from tests.command.moves.world import World
+from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 

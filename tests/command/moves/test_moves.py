@@ -6,13 +6,13 @@ import pytest
 
 from audience_sync.amazon_ads.destination import Api
 from audience_sync_cli.audiences.creation import Settings, create
-from audience_sync_cli.audiences.options import NewTarget
-from audience_sync_cli.members.erasure_report import digest
 from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
-from tests.command.json_schema import faults
+from audience_sync_cli.stack.digest import digest
+from audience_sync_cli.stack.options import NewTarget
 from tests.command.moves.world import World
+from tests.support.json_schema import faults
 
 pytestmark = pytest.mark.usefixtures("connected")
 

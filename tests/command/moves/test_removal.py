@@ -11,12 +11,12 @@ from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, MemberState, Timing, removed
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import Audience
+from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.moves.end_proof import proof_of, show_proof, sum_of
 from audience_sync_cli.moves.removal import GIVEN_UP, WAITING, Again, EndReport, RemovalUpload, Stage, removal_of
 from audience_sync_cli.moves.transfer import ENDED
-from audience_sync_cli.screen import Screen
-from tests.builders import change
-from tests.contract.worker_stack import GRANTED
+from tests.support.builders import change
+from tests.support.worker_stack import GRANTED
 
 ENDED_AT = 1_800_000_000  # epoch seconds
 TIMING = Timing(1_000)

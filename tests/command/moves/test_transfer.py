@@ -13,8 +13,8 @@ from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import Audience, MembershipChange, Version
 from audience_sync_cli.moves.transfer import ENDED, Effect, LeftOut, Transfer, ending_exit, transfer
-from tests.builders import AUDIENCE, change
-from tests.contract.worker_stack import GRANTED
+from tests.support.builders import AUDIENCE, change
+from tests.support.worker_stack import GRANTED
 
 NOW = 1_800_000_000  # epoch seconds
 DATASET = Audience("dataset-1", destination=ads_data_manager())

@@ -12,11 +12,11 @@ from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
-from audience_sync_cli.screen import Screen
-from audience_sync_cli.session import Session
-from tests.builders import change, sha256
+from audience_sync_cli.frame.screen import Screen
+from audience_sync_cli.frame.session import Session
 from tests.command.conftest import Deployment, Printed
-from tests.contract.worker_stack import DEADLINE, GRANTED, Amazon, MemoryStack
+from tests.support.builders import change, sha256
+from tests.support.worker_stack import DEADLINE, GRANTED, Amazon, MemoryStack
 
 
 @dataclass

@@ -9,9 +9,9 @@ import pytest
 from audience_sync.members.messages import pack
 from audience_sync_cli.members.member import show as show_member
 from audience_sync_cli.parked.parked_commands import Filter, drop, list_, show
-from tests.builders import notice
 from tests.command.conftest import Deployment, change
 from tests.command.parked.test_parked_commands import members
+from tests.support.builders import notice
 
 
 def erased(deployment: Deployment, only: Filter) -> dict[str, bool]:
@@ -126,7 +126,7 @@ def test_without_member_rows_no_dead_letter_is_marked_as_erased(deployment: Depl
 def test_drop_erased_deletes_only_the_messages_that_were_read(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 10)
+    monkeypatch.setattr("audience_sync_cli.stack.dead_letters.MAX_PEEK", 10)
     people = [f"m{number:02}" for number in range(25)]
     deployment.record(*(notice(person, 1_000) for person in people))
     deployment.park(*(change(person, at=999) for person in people))

@@ -11,21 +11,21 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.aws.sqs import Queue
 from audience_sync.members.membership import Audience
 from audience_sync.members.messages import ChangeMessage, change_as_json
-from audience_sync_cli import reasons
-from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.parked.dead_letters import MAX_PEEK
+from audience_sync_cli.frame import reasons
+from audience_sync_cli.frame.errors import NotThere, WrongUsage
+from audience_sync_cli.frame.screen import Screen
+from audience_sync_cli.frame.session import Session
 from audience_sync_cli.parked.parked_commands import Filter, drop, list_, redrive, show
-from audience_sync_cli.screen import Screen
-from audience_sync_cli.session import Session
-from tests.aws_fixtures import AUDIENCE
+from audience_sync_cli.stack.dead_letters import MAX_PEEK
 from tests.command.conftest import NOW, Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
 
 HOUR = 3_600.0  # seconds
 
 
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audience_sync_cli.parked.redrive.RATE", 1000)
+    monkeypatch.setattr("audience_sync_cli.stack.redrive.RATE", 1000)
 
 
 def members(deployment: Deployment, queue: str = "DeadLetterQueue") -> list[str]:
@@ -111,7 +111,7 @@ def test_reading_ends_even_if_messages_become_visible_again(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if there were too many to read in time.
-    monkeypatch.setattr("audience_sync_cli.parked.dead_letters.VISIBILITY", 0)
+    monkeypatch.setattr("audience_sync_cli.stack.dead_letters.VISIBILITY", 0)
     deployment.park(*(change(f"m{number:02}") for number in range(15)))
     redrive(deployment.session(), Filter())
     assert {*members(deployment), *members(deployment, "ChangeQueue")} == {f"m{number:02}" for number in range(15)}
@@ -123,12 +123,12 @@ def allow_in_flight(deployment: Deployment, messages: int) -> None:
 
 
 def test_list_says_if_it_is_incomplete(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 20)
+    monkeypatch.setattr("audience_sync_cli.stack.dead_letters.MAX_PEEK", 20)
     deployment.park(*(change(f"m{number:02}") for number in range(25)))
     seen = deployment.printed(list_, Filter())
     assert "At least 20 dead letters." in seen.out
     assert "Only 20 dead letters were read, and there may be more." in seen.err
-    monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 30)
+    monkeypatch.setattr("audience_sync_cli.stack.dead_letters.MAX_PEEK", 30)
     seen = deployment.printed(list_, Filter())
     assert ("At least" in seen.out, seen.err) == (False, ""), "all were made visible again, and all are listed"
 
@@ -170,7 +170,7 @@ def test_redrive_says_if_the_in_flight_limit_stops_it(
 def test_list_ends_if_messages_become_visible_too_early(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audience_sync_cli.parked.dead_letters.VISIBILITY", 0)
+    monkeypatch.setattr("audience_sync_cli.stack.dead_letters.VISIBILITY", 0)
     deployment.park(*(change(f"m{number:02}") for number in range(15)))
     seen = deployment.printed(list_, Filter())
     assert "At least 15 dead letters." in seen.out
@@ -220,7 +220,7 @@ def test_drop_leaves_dead_letters_parked_after_the_question(deployment: Deployme
 def test_drop_asks_with_a_minimum_if_not_all_could_be_counted(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 10)
+    monkeypatch.setattr("audience_sync_cli.stack.dead_letters.MAX_PEEK", 10)
     deployment.park(*(change(f"m{number:02}") for number in range(25)))
     deployment.park(change("other"), reason="not_found")
     deployment.answers = ["y"]

@@ -11,14 +11,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, TryLater, WrongUsage
-from audience_sync_cli.screen import Screen
-from audience_sync_cli.session import Session
+from audience_sync_cli.frame.errors import NotConfirmed, NotThere, OperatorError, TryLater, WrongUsage
+from audience_sync_cli.frame.screen import Screen
+from audience_sync_cli.frame.session import Session
 from audience_sync_cli.setup.authorization import Application, AuthorizationRequest, check_redirect_uri, read_answer
 from audience_sync_cli.setup.callback import Listener, _Server
 from audience_sync_cli.setup.connect import application, authorize, connect
-from tests.command import browser
 from tests.command.conftest import CLIENT_ID, CLIENT_SECRET, Deployment
+from tests.support import browser
 
 APP = Application(CLIENT_ID, CLIENT_SECRET)
 

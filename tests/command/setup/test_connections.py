@@ -5,7 +5,7 @@ import requests
 
 from audience_sync.amazon_ads.destination import Api, amc_connection
 from audience_sync.members.membership import Audience
-from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.frame.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.setup.connections import create, delete, list_
 from audience_sync_cli.setup.terms import ACCEPTANCES, accept_terms, readable, show_terms
 from tests.command.conftest import Deployment

@@ -4,11 +4,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from audience_sync.access.credentials import Keyring
-from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
-from audience_sync_cli.screen import iso_time
-from audience_sync_cli.setup.keys import KeyKind, retire, rotate, show
-from tests.aws_fixtures import EVENT_KEY
+from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.frame.screen import iso_time
+from audience_sync_cli.setup.keys import retire, rotate, show
+from audience_sync_cli.stack.key_kinds import KeyKind
 from tests.command.conftest import NOW, Deployment
+from tests.support.aws_fixtures import EVENT_KEY
 
 
 def opens(deployment: Deployment, key: str) -> bool:

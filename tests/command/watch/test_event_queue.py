@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from audience_sync_cli.errors import AlreadyReported, OperatorError
-from audience_sync_cli.health.checks import test as run_test
-from audience_sync_cli.health.status import status
+from audience_sync_cli.checks.check_all import test as run_test
+from audience_sync_cli.checks.status import status
+from audience_sync_cli.frame.errors import AlreadyReported, OperatorError
+from audience_sync_cli.frame.session import NO_API
 from audience_sync_cli.mappings.trial import try_
-from audience_sync_cli.session import NO_API
 from audience_sync_cli.setup.keys import show
 from audience_sync_cli.watch.send import send
 from tests.command.conftest import Deployment

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from audience_sync_cli.state.function_logs import LogLine
+from audience_sync_cli.stack.function_logs import LogLine
 from audience_sync_cli.watch.rejections import SAMPLES, by_reason, rejections
 from tests.command.conftest import Deployment
 

@@ -18,9 +18,8 @@ from audience_sync.errors import AudienceSyncError, Unavailable
 from audience_sync.members.member_state import Timing
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, MembershipChange
-from audience_sync_cli import reasons
-from audience_sync_cli.audiences.listed import the_only_audience
-from audience_sync_cli.errors import (
+from audience_sync_cli.frame import reasons
+from audience_sync_cli.frame.errors import (
     AlreadyReported,
     NotThere,
     OperatorError,
@@ -28,10 +27,11 @@ from audience_sync_cli.errors import (
     TryLater,
     WrongUsage,
 )
-from audience_sync_cli.mappings import store
-from audience_sync_cli.mappings.history import BUILT_IN
-from audience_sync_cli.samples import MEMBER
-from audience_sync_cli.state.settling import End
+from audience_sync_cli.frame.samples import MEMBER
+from audience_sync_cli.stack import mapping_store as store
+from audience_sync_cli.stack.listed import the_only_audience
+from audience_sync_cli.stack.mapping_history import BUILT_IN
+from audience_sync_cli.stack.settling import End
 from audience_sync_cli.watch import following
 from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.hops import job_ended
@@ -39,11 +39,11 @@ from audience_sync_cli.watch.posting import Answer, post
 from audience_sync_cli.watch.send import Follow, send
 from audience_sync_cli.watch.sent import Sent
 from audience_sync_cli.watch.ways import Posted
-from tests.aws_fixtures import AUDIENCE, EVENT_KEY
 from tests.command.conftest import NOW, Deployment, change
+from tests.support.aws_fixtures import AUDIENCE, EVENT_KEY
 
 if TYPE_CHECKING:
-    from audience_sync_cli.state.blockers import Blocker
+    from audience_sync_cli.stack.blockers import Blocker
     from audience_sync_cli.watch.hops import Hop
 
 ACCEPTED = {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import Unavailable
-from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.state.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
+from audience_sync_cli.frame.errors import NotThere, WrongUsage
+from audience_sync_cli.stack.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
 from audience_sync_cli.watch.log_entries import _READERS, entries, selected
 from audience_sync_cli.watch.tail import batches, tail
-from tests.aws_fixtures import AUDIENCE
+from local.template import ROOT
 from tests.command.conftest import Deployment
-from tests.command.json_schema import faults
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.json_schema import faults
 
-SOURCES = Path(__file__).parents[3] / "functions"
+SOURCES = ROOT / "functions"
 ID = AUDIENCE.audience_id
 TIMES = "since 2027-01-15 07:59:00Z; next try by 2027-01-15 08:02:10Z"
 METRICS: dict[str, Any] = {"_aws": {"CloudWatchMetrics": []}}

@@ -14,7 +14,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from local.template import ROOT
-from tests.contract.segment.node import HERE, RUN_TIMEOUT
+from tests.support.node import HERE, RUN_TIMEOUT
 
 EVENT = json.loads((ROOT / "events/segment/01-track-entered-full-pii.json").read_text())
 KEY, SECRET = "AKIAEXAMPLE", "made-up/secret+key"

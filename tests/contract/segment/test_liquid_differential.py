@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.liquid.filters import DISABLED, FILTERS
 from audience_sync.segment.mapping import resolve
-from tests.contract.segment import node
 from tests.contract.segment.liquid_cases import Generator
+from tests.support import node
 
 SEED = 2026
 CASES = 1_500

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,12 +13,13 @@ from audience_sync.segment.budget import Budget
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.mapping import compile_directive
-from tests.contract.segment import node
+from local.template import ROOT
 from tests.contract.segment.mapping_cases import Generator
+from tests.support import node
 
 SEED = 2026
 CASES = 6_000
-EVENTS = Path(__file__).parents[3] / "events" / "segment"
+EVENTS = ROOT / "events/segment"
 
 
 class Compared(NamedTuple):

@@ -3,9 +3,8 @@
 from itertools import product
 from typing import Any
 
-from tests.contract.segment.node import run
-from tests.unit.ingest.test_intake import LAPSED, outcomes, read
-from tests.unit.ingest.test_rows import preset
+from tests.support.intake import LAPSED, outcomes, preset, read
+from tests.support.node import run
 
 KEY = str(LAPSED.computation_key)
 NAMES = ("new", "updated", "deleted", "New", "Deleted Row", "", None)

@@ -9,8 +9,8 @@ from audience_sync.errors import InvalidTrigger
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.fql.refusals import TriggerRefusal
 from audience_sync.segment.trigger import compile_trigger, matches
-from tests.contract.segment.node import run
-from tests.unit.segment.test_trigger_docs import conditions
+from tests.support.node import run
+from tests.support.trigger_table import conditions
 
 SEED = 20240304
 TRIGGERS = 6000

@@ -11,10 +11,10 @@ import requests
 
 from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person, audience_event
-from tests.contract.segment import node
 from tests.e2e.conftest import LocalStack
 from tests.e2e.segment.workspace import AUDIENCES, EXTENSIBLE, FOLDER, SCRIPT, WEBHOOK, Event, Outcome, Workspace
-from tests.waiting import wait_until
+from tests.support import node
+from tests.support.waiting import wait_until
 
 EXTRAS = {
     "advertiserId": "590071284455661234",

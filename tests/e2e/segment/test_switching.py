@@ -15,11 +15,11 @@ from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.members.membership import Audience, MembershipChange
 from local.sample_profiles import Person, audience_event
 from local.template import ROOT
-from tests.builders import AUDIENCE, sha256
-from tests.contract.segment import node
-from tests.contract.worker_stack import MemoryStack, notice
-from tests.doubles.audiences import Listed
 from tests.e2e.segment.workspace import FOLDER
+from tests.support import node
+from tests.support.builders import AUDIENCE, sha256
+from tests.support.doubles.audiences import Listed
+from tests.support.worker_stack import MemoryStack, notice
 
 PAGE = (ROOT / "docs/switching.md").read_text(encoding="utf-8")
 WAYS = re.findall(r"^\| .+ \| (.+?) \| (\d.*?) \|$", PAGE, re.MULTILINE)  # steps, and what they leave

@@ -18,8 +18,8 @@ from audience_sync.errors import (
     ServiceUnavailable,
     Throttled,
 )
-from tests.doubles.secrets import StoredSecret
-from tests.doubles.wire import Reply
+from tests.support.doubles.secrets import StoredSecret
+from tests.support.doubles.wire import Reply
 
 NOW = 1_800_000_000.0
 IN_A_MINUTE = "Fri, 15 Jan 2027 08:01:00 GMT"

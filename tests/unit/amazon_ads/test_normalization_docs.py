@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from audience_sync.amazon_ads.normalize import COUNTRIES, normalize
 from audience_sync.fields import IDENTIFIERS
+from local.template import ROOT
 
-PAGE = (Path(__file__).parents[3] / "docs" / "normalization.md").read_text()
+PAGE = (ROOT / "docs/normalization.md").read_text()
 FIELDS = {identifier.name for identifier in IDENTIFIERS}
 
 

@@ -20,8 +20,8 @@ from audience_sync.amazon_ads.normalize import (
     normalize,
 )
 from audience_sync.fields import IDENTIFIERS
-from tests.builders import sha256
-from tests.steps import counted_steps
+from tests.support.builders import sha256
+from tests.support.steps import counted_steps
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors.json").read_text())
 FIELDS = tuple(identifier.name for identifier in IDENTIFIERS)

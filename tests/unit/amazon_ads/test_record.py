@@ -13,7 +13,7 @@ from audience_sync.amazon_ads.ids import amazon_id, audience_id, external_user_i
 from audience_sync.amazon_ads.record import audience_record
 from audience_sync.amazon_ads.upload import Target, UploadSize, cut_uploads, upload_ends
 from audience_sync.errors import RejectedEvent
-from tests.builders import upload_of
+from tests.support.builders import upload_of
 
 
 @pytest.mark.parametrize(

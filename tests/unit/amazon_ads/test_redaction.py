@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.redaction import _FIELDS, _WORDS, MAX_QUOTED, redact
-from tests.local.sandbox_bodies import REFUSED_AUDIENCES, REFUSED_UPLOADS, Row
+from tests.support.sandbox_bodies import REFUSED_AUDIENCES, REFUSED_UPLOADS, Row
 
 USEFUL = [
     "Unauthorized",

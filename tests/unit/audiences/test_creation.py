@@ -34,9 +34,9 @@ from audience_sync.errors import (
 from audience_sync.members.membership import Audience, FilledBy
 from local import resources
 from local.sqs.queues import SqsQueues
-from tests.aws_fixtures import recreate_tables
-from tests.faults.proxy import FaultProxy, fault_proxy, lose_answer, refuse
-from tests.servers import serve_aws
+from tests.support.aws_fixtures import recreate_tables
+from tests.support.proxy import FaultProxy, fault_proxy, lose_answer, refuse
+from tests.support.servers import serve_aws
 
 REQUEST: dict[str, Any] = {
     "advertiserId": "590071284455661235",

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from local.sqs.queues import SqsQueues
-from tests.doubles.clocks import ManualClock
-from tests.faults.proxy import FaultProxy, fault_proxy
-from tests.servers import serve_aws
+from tests.support.doubles.clocks import ManualClock
+from tests.support.proxy import FaultProxy, fault_proxy
+from tests.support.servers import serve_aws
 
 
 @pytest.fixture

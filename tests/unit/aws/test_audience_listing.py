@@ -11,9 +11,9 @@ from audience_sync.aws.audience_table import MAPPINGS_KEY, AudienceTable
 from audience_sync.errors import Unavailable
 from audience_sync.members.membership import Audience
 from local import resources
-from tests.aws_fixtures import recreate_tables
-from tests.doubles.clocks import ManualClock
-from tests.faults.proxy import FaultProxy, hang_up
+from tests.support.aws_fixtures import recreate_tables
+from tests.support.doubles.clocks import ManualClock
+from tests.support.proxy import FaultProxy, hang_up
 
 GET, SCAN = "GetItem", "Scan"
 BUYERS = Audience("418273650912345678", name="Buyers", country="US", computation_key="buyers")

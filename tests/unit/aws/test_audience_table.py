@@ -11,8 +11,8 @@ from audience_sync.errors import InvalidMapping, Unavailable
 from audience_sync.ingest.intake import compiled
 from audience_sync.members.membership import Audience, Destination, FilledBy
 from local import resources
-from tests.aws_fixtures import recreate_tables
-from tests.faults.proxy import Effect, FaultProxy, hang_up, refuse
+from tests.support.aws_fixtures import recreate_tables
+from tests.support.proxy import Effect, FaultProxy, hang_up, refuse
 
 GET, QUERY, SCAN = "GetItem", "Query", "Scan"
 BUYERS = Audience(

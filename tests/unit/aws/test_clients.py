@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from audience_sync.aws.clients import client
 from local.resources import CREDENTIALS
 from local.template import REGION
-from tests.faults.proxy import FaultProxy, answer_after, hang_up, refuse
+from tests.support.proxy import FaultProxy, answer_after, hang_up, refuse
 
 LIST = "ListQueues"
 

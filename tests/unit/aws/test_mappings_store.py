@@ -8,8 +8,8 @@ from audience_sync.aws.audience_table import MAPPINGS_KEY, AudienceTable
 from audience_sync.aws.mappings_store import MappingsRows, MappingsStore
 from audience_sync.errors import Unavailable
 from local import resources
-from tests.aws_fixtures import recreate_tables
-from tests.faults.proxy import FaultProxy, refuse
+from tests.support.aws_fixtures import recreate_tables
+from tests.support.proxy import FaultProxy, refuse
 
 
 class StoreFixture:

@@ -15,7 +15,7 @@ from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Destination, MembershipChange, Version
-from tests import builders
+from tests.support import builders
 
 AUDIENCE = "418273650912345678"
 WRITE_UNIT = 1024  # bytes

@@ -16,11 +16,11 @@ from audience_sync.clock import Clock
 from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
 from local import resources
-from tests import builders
-from tests.aws_fixtures import create_membership_table
-from tests.doubles.clocks import ManualClock
-from tests.faults.proxy import FaultProxy, refuse
-from tests.unit.members.member_changes import record_as_sent
+from tests.support import builders
+from tests.support.aws_fixtures import create_membership_table
+from tests.support.doubles.clocks import ManualClock
+from tests.support.member_changes import record_as_sent
+from tests.support.proxy import FaultProxy, refuse
 
 AUDIENCE, OTHER = "418273650912345678", "418273650912345679"
 NOW = 1_800_000_000

@@ -14,10 +14,10 @@ from audience_sync.errors import MovedOn, OutOfTime, TransientError, Unavailable
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Version
 from local import resources
-from tests import builders
-from tests.aws_fixtures import recreate_tables
-from tests.doubles.dynamodb import MembershipRows
-from tests.faults.proxy import FaultProxy, hang_up, lose_answer, refuse
+from tests.support import builders
+from tests.support.aws_fixtures import recreate_tables
+from tests.support.doubles.dynamodb import MembershipRows
+from tests.support.proxy import FaultProxy, hang_up, lose_answer, refuse
 
 AUDIENCE, OTHER = "418273650912345678", "418273650912345679"
 FIRST, SECOND = Identity(2_000, {"email": "a" * 64}), Identity(1_000, {"email": "b" * 64, "phone": "c" * 64})

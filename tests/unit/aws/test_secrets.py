@@ -10,8 +10,8 @@ import pytest
 from audience_sync.aws.secrets import FORCED_REFRESH_BURST, MAX_AGE, RETRY_INTERVAL, JsonSecret
 from audience_sync.errors import InvalidSettings, Unavailable
 from local import resources
-from tests.doubles.clocks import ManualClock
-from tests.faults.proxy import Effect, FaultProxy, hang_up, refuse
+from tests.support.doubles.clocks import ManualClock
+from tests.support.proxy import Effect, FaultProxy, hang_up, refuse
 
 READ, WRITE = "GetSecretValue", "PutSecretValue"
 KEY = "a-key-that-no-error-may-quote"

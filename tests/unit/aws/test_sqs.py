@@ -12,8 +12,8 @@ from audience_sync.aws.sqs import MAX_ATTEMPTS, MAX_BATCH_BYTES, MAX_ENTRIES, MA
 from audience_sync.errors import Unavailable
 from local import resources
 from local.sqs.queues import SqsQueues
-from tests.doubles.clocks import ManualClock
-from tests.faults.proxy import Effect, FaultProxy, fail_entries, hang_up, lose_answer, refuse
+from tests.support.doubles.clocks import ManualClock
+from tests.support.proxy import Effect, FaultProxy, fail_entries, hang_up, lose_answer, refuse
 
 SEND, POSTPONE = "SendMessageBatch", "ChangeMessageVisibilityBatch"
 LATER = 10_000.0  # a deadline that does not matter

@@ -28,8 +28,8 @@ from audience_sync.errors import (
     Throttled,
     TokenUnavailable,
 )
-from tests.doubles.amazon import Amazon, FakeGate, members_of, refusing
-from tests.doubles.queues import FakeQueue
+from tests.support.doubles.amazon import Amazon, FakeGate, members_of, refusing
+from tests.support.doubles.queues import FakeQueue
 
 BIG_ID = "9007199254740993"  # 2**53 + 1, which a double cannot hold
 
@@ -137,7 +137,7 @@ def test_an_untracked_job_is_queued_before_its_changes_are_sent_again() -> None:
     assert seen == [1]
     first, second = jobs.jobs()
     assert (first.job_id, first.audience_id, first.sent_at, second.job_id) == ("job-9", BIG_ID, 777, "job-1")
-    assert [(each.member, each.is_replay) for each in first.members] == [("m1", True), ("m2", True)]
+    assert [(each.member, each.was_counted) for each in first.members] == [("m1", True), ("m2", True)]
     assert {each.delay for each in jobs.messages} == {Limits().timings.job}
 
 
@@ -360,7 +360,7 @@ def test_completed_changes_are_counted_by_the_time_they_were_accepted(
 def test_a_job_marks_members_whose_changes_were_only_replayed(messages: list[Message], replayed: set[str]) -> None:
     jobs = FakeQueue()
     deliver(messages, Amazon(), jobs=jobs)
-    assert {each.member for job in jobs.jobs() for each in job.members if each.is_replay} == replayed
+    assert {each.member for job in jobs.jobs() for each in job.members if each.was_counted} == replayed
 
 
 def test_the_age_of_the_oldest_deferred_change_is_reported() -> None:

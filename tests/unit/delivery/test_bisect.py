@@ -6,7 +6,7 @@ from audience_sync.amazon_ads.bisection import SAMPLE_SIZE
 from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.delivery.bisect import Chunk, sample_first
-from tests.builders import change, upload_of
+from tests.support.builders import change, upload_of
 
 TARGET = Target("1", amc_connection("connection-1", dsp=True))
 

@@ -8,7 +8,7 @@ from audience_sync.delivery.job_members import job_member, members_of_upload
 from audience_sync.members.job_messages import JobMember
 from audience_sync.members.member_state import Identity, MemberState
 from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, Version
-from tests import builders
+from tests.support import builders
 
 LEFT, ENTERED = Version(2, True, "exit"), Version(4, False, "enter")
 OLD, NEW = Identity(1, {"email": "old"}), Identity(3, {"email": "new"})
@@ -60,9 +60,9 @@ MANY = tuple(Identity(1, {"email": f"{number}"}) for number in range(MAX_IDENTIT
 def test_a_job_member_has_the_version_and_flags_of_its_record(
     sent: bool, state: MemberState, expected: JobMember
 ) -> None:
-    for is_replay in (False, True):
-        described = job_member(change(exits=sent), state, is_replay=is_replay)
-        assert described == expected._replace(is_replay=is_replay)
+    for was_counted in (False, True):
+        described = job_member(change(exits=sent), state, was_counted=was_counted)
+        assert described == expected._replace(was_counted=was_counted)
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ def test_an_untracked_upload_has_one_job_member_for_each_member(
     changes: list[bool], removes: bool, version: Version
 ) -> None:
     described = members_of_upload([change(exits=exits) for exits in changes], removes=removes)
-    assert described == [JobMember("m1", version.text, removes, is_replay=True)]
+    assert described == [JobMember("m1", version.text, removes, was_counted=True)]

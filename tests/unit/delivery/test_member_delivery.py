@@ -12,8 +12,8 @@ from audience_sync.delivery.context import Message
 from audience_sync.delivery.member_delivery import MAX_ROUNDS
 from audience_sync.errors import AudienceSyncError, RequestRejected, ServiceUnavailable
 from audience_sync.members.messages import ChangeMessage, DeliveryHistory, pack
-from tests.builders import AUDIENCE, sha256
-from tests.contract.worker_stack import DEADLINE, EFFECTIVE, LIMITS, NOW, Amazon, MemoryStack, change, named_in
+from tests.support.builders import AUDIENCE, sha256
+from tests.support.worker_stack import DEADLINE, EFFECTIVE, LIMITS, NOW, Amazon, MemoryStack, change, named_in
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_a_replay_that_fails_is_owed_unless_it_is_parked(
     stack.deliver(enter)
     stack.now += 60
     stack.amazon.down = error
-    for body in pack([enter], DeliveryHistory(is_replay=True)):
+    for body in pack([enter], DeliveryHistory(was_counted=True)):
         stack.deliver_body(body)
     assert (stack.state().enter_sent, stack.state().enter_owed) == (NOW + 60, is_owed)
 
@@ -183,7 +183,7 @@ def test_a_parked_replay_does_not_date_the_row_of_a_member_who_left(stack: Memor
         left.append(stack.state())
 
     stack.amazon.before_next, stack.amazon.down = leave, REFUSAL
-    for body in pack([enter], DeliveryHistory(is_replay=True)):
+    for body in pack([enter], DeliveryHistory(was_counted=True)):
         stack.deliver_body(body)
     assert stack.dead_letters.parked() == {"m1": "request_rejected"}
     assert [stack.state()] == left
@@ -203,11 +203,11 @@ def test_a_refused_exit_before_an_enter_that_waits_is_parked_once(stack: MemoryS
     assert len(stack.dead_letters.bodies) == 1
 
 
-@pytest.mark.parametrize("is_replay", [False, True])
-def test_a_job_marks_records_that_were_counted_before(stack: MemoryStack, is_replay: bool) -> None:
-    (body,) = pack([change("a@b.co", at=1)], DeliveryHistory(is_replay=is_replay))
+@pytest.mark.parametrize("was_counted", [False, True])
+def test_a_job_marks_records_that_were_counted_before(stack: MemoryStack, was_counted: bool) -> None:
+    (body,) = pack([change("a@b.co", at=1)], DeliveryHistory(was_counted=was_counted))
     stack.deliver_body(body)
-    assert [each.is_replay for job in stack.jobs.jobs() for each in job.members] == [is_replay]
+    assert [each.was_counted for job in stack.jobs.jobs() for each in job.members] == [was_counted]
 
 
 @pytest.mark.parametrize("exits", [False, True], ids=["one request", "a removal before the enter"])

@@ -9,9 +9,9 @@ from audience_sync.delivery.uploads import Deferred, Limits
 from audience_sync.errors import NoIdentifier, OutOfTime, WaitedTooLong
 from audience_sync.members.membership import ChangeOutcome, Member, MembershipChange, Version
 from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, pack
-from tests.builders import AUDIENCE, change
-from tests.doubles.amazon import FakeGate
-from tests.doubles.queues import FakeQueue
+from tests.support.builders import AUDIENCE, change
+from tests.support.doubles.amazon import FakeGate
+from tests.support.doubles.queues import FakeQueue
 
 UNTRIED = Deferred(OutOfTime("no time left"), 0.0)
 

@@ -18,8 +18,8 @@ from audience_sync.errors import (
     Unavailable,
 )
 from audience_sync.members.membership import MembershipChange
-from tests import builders
-from tests.doubles.amazon import Amazon, refusing
+from tests.support import builders
+from tests.support.doubles.amazon import Amazon, refusing
 
 LIMITS = Limits(max_records=4)
 

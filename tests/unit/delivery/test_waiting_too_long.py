@@ -6,7 +6,7 @@ from audience_sync.delivery.batch import MAX_WAIT
 from audience_sync.errors import CircuitOpen
 from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.messages import DeliveryHistory, pack
-from tests.contract.worker_stack import MemoryStack, change
+from tests.support.worker_stack import MemoryStack, change
 
 
 @pytest.fixture

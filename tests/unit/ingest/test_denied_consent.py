@@ -10,7 +10,7 @@ from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING
-from tests.doubles.audiences import Listed
+from tests.support.doubles.audiences import Listed
 
 AT = 1_772_615_722_118  # epoch milliseconds of the event
 LISTED = Audience("5", country="DE", computation_key="big_spenders")

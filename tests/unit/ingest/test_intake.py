@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,39 +16,16 @@ import pytest
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY
 from audience_sync.errors import InvalidMapping, InvalidRequest, OutOfTime, RejectedEvent, TooLarge
 from audience_sync.ingest import mapped_values
-from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
+from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.ingest.mapped_values import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE
 from audience_sync.ingest.outcome import Rejected
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.ingest.translation import Translator
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, Destination, MembershipChange
 from audience_sync.segment.compiled_mapping import CompiledMapping
-from tests.builders import sha256
-from tests.doubles.audiences import Listed
-
-EXAMPLES = Path(__file__).parents[3] / "events" / "segment"
-NOW = int(datetime(2026, 3, 20, tzinfo=UTC).timestamp() * 1000)
-LAPSED = Audience("418273650912345678", country="US", computation_key="lapsed_premium_buyers")
-GERMAN = Audience("418273650912349999", country="DE")
-JOURNEY = Audience("2", country="US", computation_key="winback_flow__send_to_amazon_4q8zt")
-OLD_JOURNEY = Audience("3", country="US", computation_key="j_o_winback__opened_email_t7c2q")
-
-
-def read(
-    body: Any,
-    *,
-    audiences: Listed | None = None,
-    policy: Policy | None = None,
-    now: int = NOW,
-    sent: int | None = None,
-    mappings: str | None = None,
-) -> IntakeResult:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    listed = audiences or Listed(LAPSED, GERMAN, JOURNEY, OLD_JOURNEY)
-    return changes_from(raw, mappings=compiled(mappings), audiences=listed, now=now, sent=sent, policy=policy)
-
-
-MEMBER = {"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.context.traits.email"}}
+from tests.support.builders import sha256
+from tests.support.doubles.audiences import Listed
+from tests.support.intake import GERMAN, LAPSED, MEMBER, NOW, entered, example, outcomes, read
 
 
 def mapped(*fields: dict[str, Any], trigger: str = 'type = "track"') -> str:
@@ -163,17 +139,6 @@ def counted_calls(*names: str) -> Iterator[Counter[str]]:
         sys.setprofile(before)
 
 
-def example(number: str) -> Any:
-    (path,) = EXAMPLES.glob(f"{number}-*.json")
-    return json.loads(path.read_bytes())
-
-
-def outcomes(result: IntakeResult) -> list[str]:
-    """Each change as 'CREATE member', each rejection as its reason."""
-    changes = [f"{each.record['action']} {each.record['externalUserId']}" for each in result.changes]
-    return changes + [rejection.reason for rejection in result.rejections]
-
-
 @pytest.mark.parametrize(
     ("number", "expected", "ignored"),
     [
@@ -269,21 +234,6 @@ def test_an_enter_carries_consent_and_an_exit_does_not() -> None:
 
 def test_the_consent_policy_pass_leaves_consent_to_amazon() -> None:
     assert outcomes(read(example("10"), policy=Policy(consent="pass"))) == ["CREATE kunde-20934"]
-
-
-def entered(**changes: Any) -> dict[str, Any]:
-    """A plain enter, with values at paths replaced; None removes the field."""
-    event: dict[str, Any] = json.loads(json.dumps(example("01")))
-    for path, value in changes.items():
-        *steps, last = path.split("__")
-        holder = event
-        for step in steps:
-            holder = holder[step]
-        if value is None:
-            holder.pop(last, None)
-        else:
-            holder[last] = value
-    return event
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,10 @@ from audience_sync.members.membership import Audience
 from audience_sync.members.messages import ChangeMessage, pack
 from audience_sync.reasons import Reason
 from audience_sync.segment.signature import sign
-from tests.benchmarks import sample_events
-from tests.doubles.audiences import Listed
-from tests.doubles.clocks import ManualClock
-from tests.doubles.queues import FakeQueue
+from tests.support import sample_events
+from tests.support.doubles.audiences import Listed
+from tests.support.doubles.clocks import ManualClock
+from tests.support.doubles.queues import FakeQueue
 
 EVENT_KEY, NEW_KEY, SIGNING = "event-key-current-0001", "event-key-rotated-0002", "signing-secret-current-4"
 WITH_KEY = {"content-type": "application/json", "authorization": f"Bearer {EVENT_KEY}"}

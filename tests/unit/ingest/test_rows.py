@@ -8,15 +8,22 @@ import pytest
 from audience_sync.errors import InvalidMapping
 from audience_sync.ingest.intake import IntakeResult
 from audience_sync.members.membership import Audience
-from tests.doubles.audiences import Listed
-from tests.unit.ingest.test_intake import EXAMPLES, GERMAN, LAPSED, MEMBER, NOW, entered, example, outcomes, read
+from tests.support.doubles.audiences import Listed
+from tests.support.intake import (
+    EXAMPLES,
+    GERMAN,
+    LAPSED,
+    MEMBER,
+    NOW,
+    PRESETS,
+    entered,
+    example,
+    outcomes,
+    preset,
+    read,
+)
 
-PRESETS = {path.stem: path.read_text() for path in (EXAMPLES.parent / "mappings").glob("*.json")}
 COLUMN = {"value": {"@path": "$.properties.state"}, "enter": [True, 1, "in"], "exit": [False, 0, "out"]}
-
-
-def preset(name: str, audience_id: str = LAPSED.audience_id) -> str:
-    return PRESETS[name].replace("AUDIENCE_ID", audience_id)
 
 
 def deciding(membership: Any = COLUMN, **changes: Any) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from audience_sync.ingest.mapped_values import MAX_WORK, STEPS_A_LISTED_EMAIL, S
 from audience_sync.members.membership import Audience
 from audience_sync.segment.budget import MAX_STEPS
 from functions.ingest.handler import BUDGET
-from tests.builders import sha256
-from tests.doubles.audiences import Listed
+from tests.support.builders import sha256
+from tests.support.doubles.audiences import Listed
 
 AUDIENCE = Audience("418273650912345678", country="US", computation_key="vip")
 DATASET = Audience("dataset-1", country="US", computation_key="vip", also=True, destination=ads_data_manager())

@@ -14,7 +14,7 @@ from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync.ingest.mapped_values import LONG_PHONE
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience
-from tests.doubles.audiences import Listed
+from tests.support.doubles.audiences import Listed
 from tests.unit.ingest.test_denied_consent import AT, event, mapping
 
 MAIN = Audience("5", country="US", computation_key="big_spenders")

@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 
 from audience_sync.members.member_state import LONGEST_JOB, LateJob
 from audience_sync.members.membership import MembershipChange, Version
-from tests.unit.members.member_changes import NOW, TIMING, change, enter, leave, names, notice
-from tests.unit.members.one_member import FIRST_CHECK, OneMember
+from tests.support.lives import LIVES, MINUTE, Life, sent
+from tests.support.member_changes import NOW, TIMING, change, enter, leave, names, notice
+from tests.support.one_member import FIRST_CHECK, OneMember
 
-MINUTE = 60  # seconds
 LATE = 25 * MINUTE  # the time of a job; 17 minutes are in time
-REMOVED_AGAIN = LONGEST_JOB  # seconds after the enter has taken effect: its job may be one that is not known
 
 
-def sent(member: OneMember) -> list[str]:
-    """Each upload: minute, action and names."""
-    return [f"{second // MINUTE} {action} {' '.join(named)}" for second, action, named in member.uploads]
+@pytest.mark.parametrize("life", [pytest.param(each, id=each.name) for each in LIVES])
+def test_a_life_sends_what_the_documents_show(life: Life) -> None:
+    member = life.live()
+    newest = life.arrives[-1][1]
+    assert (sent(member), member.held) == (life.sent, {*names(newest)})
 
 
 def kept(member: OneMember) -> set[str]:
@@ -34,27 +35,12 @@ def kept(member: OneMember) -> set[str]:
 # S1 and S3: nothing is repeated without end
 
 
-@pytest.mark.parametrize(
-    ("job", "uploads"),
-    [
-        pytest.param(5 * MINUTE, ["0 CREATE a", "2 DELETE a", "17 DELETE a", "34 CREATE b"], id="jobs in time"),
-        pytest.param(LATE, ["0 CREATE a", "2 DELETE a", "30 DELETE a", "75 CREATE b"], id="late jobs"),
-    ],
-)
-def test_enter_exit_enter_within_four_minutes_takes_four_uploads(job: int, uploads: list[str]) -> None:
-    member = OneMember(jobs=[job] * 10)
+def test_enter_exit_enter_within_four_minutes_takes_four_uploads_even_if_jobs_are_late() -> None:
+    member = OneMember(jobs=[LATE] * 10)
     for minute, each in ((0, enter(1, "a")), (2, leave(2)), (4, enter(3, "b"))):
         member.receive(minute * MINUTE, each)
     member.run()
-    assert (sent(member), member.held) == (uploads, {"b"})
-
-
-def test_an_exit_after_its_enters_job_has_ended_is_sent_once() -> None:
-    member = OneMember()
-    for minute, each in ((0, enter(1, "a")), (20, leave(2)), (21, enter(3, "b"))):
-        member.receive(minute * MINUTE, each)
-    member.run()
-    assert (sent(member), member.held) == (["0 CREATE a", "20 DELETE a", "37 CREATE b"], {"b"})
+    assert (sent(member), member.held) == (["0 CREATE a", "2 DELETE a", "30 DELETE a", "75 CREATE b"], {"b"})
 
 
 def test_a_waiting_enter_superseded_by_an_exit_takes_no_upload() -> None:
@@ -102,16 +88,7 @@ def test_two_enters_that_wait_for_a_removal_are_both_sent() -> None:
 
 
 def test_a_return_minutes_after_a_notice_leaves_no_hash_from_before_it() -> None:
-    member = OneMember()
-    for minute, each in ((0, enter(1, "old")), (5, notice(2)), (7, enter(3, "new"))):
-        member.receive(minute * MINUTE, each)
-    member.run()
-    assert (member.held, kept(member)) == ({"new"}, {"new"})
-    last = 17 + REMOVED_AGAIN // MINUTE
-    assert sent(member) == [
-        *("0 CREATE old", "5 DELETE old", "17 DELETE old", "34 CREATE new"),
-        *(f"{last} DELETE old", f"{last + 17} CREATE new"),
-    ]
+    assert kept(LIVES[-1].live()) == {"b"}
 
 
 def test_a_notice_removes_an_enter_whose_answer_was_lost_and_whose_job_is_late() -> None:

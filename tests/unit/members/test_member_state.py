@@ -19,7 +19,7 @@ from audience_sync.members.member_state import (
     with_known_consent,
 )
 from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, Version
-from tests.unit.members.member_changes import change, enter, leave, names, notice, recorded
+from tests.support.member_changes import change, enter, leave, names, notice, recorded
 
 TIMING = Timing(effective_after=1_000, longest_job=100_000)
 

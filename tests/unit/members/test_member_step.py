@@ -21,7 +21,7 @@ from audience_sync.members.member_step import (
     without_removal,
 )
 from audience_sync.members.membership import ChangeOutcome, MembershipChange, Version, coalesce
-from tests.unit.members.member_changes import NOW, TIMING, change, enter, leave, names, notice, recorded
+from tests.support.member_changes import NOW, TIMING, change, enter, leave, names, notice, recorded
 
 SOON = int(TIMING.effective_after)  # seconds after which what was sent has taken effect
 HOURS_LATER = NOW + 5_000

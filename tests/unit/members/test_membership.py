@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.members.membership import MembershipChange, Version, canonical_json, coalesce, since
-from tests import builders
+from tests.support import builders
 
 
 def change(

@@ -13,7 +13,7 @@ from audience_sync.members.envelope import MAX_ATTEMPTS, MAX_MESSAGE_BYTES
 from audience_sync.members.job_messages import DeletionMessage, JobMember, JobMessage, job_messages, read_job_queue
 from audience_sync.members.membership import MAX_IDENTITIES, Destination, MembershipChange, Version
 from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, Untracked, change_as_json, pack
-from tests import builders
+from tests.support import builders
 
 AUDIENCE = "9007199254740993"  # more than a double holds
 SENT_AT = 1_000_000_000
@@ -144,7 +144,7 @@ def test_a_history_within_its_limits_is_read(attempts: int, first_at: int) -> No
 def test_the_field_names_of_a_history_do_not_change() -> None:
     (body,) = pack(
         [change()],
-        DeliveryHistory(3, 5, is_replay=True, is_repetition=True, untracked=Untracked("job-1", 9, removes=True)),
+        DeliveryHistory(3, 5, was_counted=True, is_repetition=True, untracked=Untracked("job-1", 9, removes=True)),
     )
     history = {"attempts": 3, "firstAt": 5, "replay": True, "repetition": True, "untracked": ["job-1", 9, True]}
     assert json.loads(body).items() >= history.items()
@@ -333,7 +333,7 @@ def test_a_job_message_survives_a_round_trip(message: JobMessage) -> None:
         pytest.param(JobMember("m", "v", removes=False), "", id="an enter"),
         pytest.param(JobMember("m", "v", removes=True), "d", id="a removal"),
         pytest.param(JobMember("m", "v", removes=True, erases=True), "de", id="a removal that erases"),
-        pytest.param(JobMember("m", "v", removes=False, is_replay=True), "r", id="a replay"),
+        pytest.param(JobMember("m", "v", removes=False, was_counted=True), "r", id="a replay"),
         pytest.param(JobMember("m", "v", removes=True, proves=True), "dp", id="a part of an erasure"),
         pytest.param(JobMember("m", "v", *[True] * 4), "derp", id="all of them"),
     ],
@@ -448,7 +448,7 @@ def test_a_parked_change_survives_a_round_trip(parked: MembershipChange, failure
 def test_a_redriven_change_is_a_replay(parked: MembershipChange, failure: Failure) -> None:
     (body,) = DeadLetter.parked(parked, failure).redrive_bodies()
     message = ChangeMessage.from_body(body)
-    assert (message.changes, message.history.is_replay) == ([parked], True)
+    assert (message.changes, message.history.was_counted) == ([parked], True)
     assert "failure" not in json.loads(body)
 
 

@@ -9,8 +9,8 @@ from audience_sync.members.member_state import LateJob, MemberState
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.messages import REPETITION, ChangeMessage
 from audience_sync.members.repetitions import MAX_DELAY, Wait, repetition_messages, with_due
-from tests.builders import AUDIENCE
-from tests.unit.members.member_changes import NOW, TIMING, enter, leave, recorded
+from tests.support.builders import AUDIENCE
+from tests.support.member_changes import NOW, TIMING, enter, leave, recorded
 
 DUE = NOW + round(TIMING.effective_after)  # when the removal is due again
 
@@ -31,7 +31,7 @@ def test_a_repetition_message_contains_the_version_but_no_identities() -> None:
     ((message, delay),) = messages(owing(), now=DUE - 30)
     (bare,) = message.changes
     assert (bare.version, bare.record["hashedPII"], bare.named_at) == (leave(2).version, [], ())
-    assert (message.history, delay) == (replace(REPETITION, waits_until=DUE), 30)
+    assert (message.history, delay) == (replace(REPETITION, unread_until=DUE), 30)
     late = replace(owing(), late_jobs=(LateJob("job-1", NOW, at=1),))
     assert [delay for _, delay in messages(late, now=NOW + TIMING.longest_job - 30)] == [30]
 
@@ -74,5 +74,5 @@ def test_a_delay_is_rounded_up_and_limited_to_15_minutes(now: float, seconds: fl
 def test_a_wait_for_a_late_job_has_no_fixed_end() -> None:
     assert Wait.of(86_400, 0, is_fixed=False) == (MAX_DELAY, None)
     late = replace(owing(), late_jobs=(LateJob("job-1", NOW, at=1),))
-    waits = {message.history.waits_until for message, _ in messages(owing(), late, now=NOW)}
+    waits = {message.history.unread_until for message, _ in messages(owing(), late, now=NOW)}
     assert waits == {math.ceil(DUE / 60) * 60, None}

@@ -35,11 +35,11 @@ from audience_sync.operations.job_tracking import (
     JobContext,
     JobTracker,
 )
-from tests import builders
-from tests.doubles.amazon import FakeJobs
-from tests.doubles.clocks import ManualClock
-from tests.doubles.dynamodb import MembershipRows
-from tests.doubles.queues import FakeQueue
+from tests.support import builders
+from tests.support.doubles.amazon import FakeJobs
+from tests.support.doubles.clocks import ManualClock
+from tests.support.doubles.dynamodb import MembershipRows
+from tests.support.doubles.queues import FakeQueue
 
 AUDIENCE = "9007199254740993"
 SENT_AT = 1_000_000_000  # milliseconds
@@ -75,7 +75,7 @@ class JobHarness:
             client, "members", Sharding(4), Clock(lambda: self.now, self.monotonic, self._sleep)
         )
 
-    def upload(self, *changes: MembershipChange, is_replay: bool = False, after: float = 0) -> list[JobMember]:
+    def upload(self, *changes: MembershipChange, was_counted: bool = False, after: float = 0) -> list[JobMember]:
         """Record changes of one member as the worker does, so many seconds later, and return its records."""
         self.now += after
         kept = coalesce(changes)
@@ -84,7 +84,7 @@ class JobHarness:
         if each.state != state:
             self.write(each.state)
         records = each.state.records(each.upload) if each.upload else []
-        return [job_member(record, each.state, is_replay=is_replay) for record in records]
+        return [job_member(record, each.state, was_counted=was_counted) for record in records]
 
     def write(self, *states: MemberState) -> None:
         results = self.table.write(states)
@@ -233,7 +233,7 @@ def test_a_failed_removal_is_parked_with_all_its_identities(
 
 
 def test_a_rejected_replay_is_parked_and_not_counted_again(harness: JobHarness) -> None:
-    result = harness.check(rejecting("m1"), *harness.upload(enter(5), is_replay=True))
+    result = harness.check(rejecting("m1"), *harness.upload(enter(5), was_counted=True))
     assert (result.parked, result.counted) == (1, 0)
 
 
@@ -272,7 +272,7 @@ def test_the_result_of_a_check_contains_amazons_report(harness: JobHarness, answ
 def test_a_pending_job_is_checked_after_growing_delays_up_to_15_minutes(
     harness: JobHarness, checks: int, shortest: int, longest: int, mark: int
 ) -> None:
-    message = JobMessage("job-1", AUDIENCE, SENT_AT, tuple(harness.upload(enter(5), is_replay=True)), checks)
+    message = JobMessage("job-1", AUDIENCE, SENT_AT, tuple(harness.upload(enter(5), was_counted=True)), checks)
     result = harness.check(PENDING, message=message)
     (queued,) = harness.jobs.messages
     assert result.outcome == "waiting"

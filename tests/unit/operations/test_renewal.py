@@ -29,10 +29,10 @@ from audience_sync.operations.renewal import (
     renewal_age,
 )
 from audience_sync.reasons import Reason
-from tests import builders
-from tests.doubles.dynamodb import MembershipRows
-from tests.doubles.queues import FakeQueue
-from tests.unit.members.member_changes import record_as_sent
+from tests.support import builders
+from tests.support.doubles.dynamodb import MembershipRows
+from tests.support.doubles.queues import FakeQueue
+from tests.support.member_changes import record_as_sent
 
 HOUR, DAY = 3600, 86_400  # seconds
 NOW = 1_800_000_000.0
@@ -152,7 +152,7 @@ def test_the_newest_change_is_sent_unchanged_as_a_replay(harness: RenewalHarness
     report = harness.run(renewed())
     (message,) = harness.queue.sent()
     assert message.changes == [change("m1", at=7)]
-    assert message.history.is_replay is True
+    assert message.history.was_counted is True
     assert report == RenewalReport(audiences=1, rows=1, renewed=1)
 
 

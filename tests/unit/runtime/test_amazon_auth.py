@@ -5,9 +5,9 @@ import requests
 
 from audience_sync.amazon_ads.login import Login
 from audience_sync.runtime.amazon_auth import NoKeepAliveSession
-from tests.aws_fixtures import CREDENTIALS
-from tests.closing_server import token_endpoint
-from tests.doubles.secrets import StoredSecret
+from tests.support.aws_fixtures import CREDENTIALS
+from tests.support.closing_server import token_endpoint
+from tests.support.doubles.secrets import StoredSecret
 
 
 def test_no_connection_is_reused_after_a_freeze() -> None:

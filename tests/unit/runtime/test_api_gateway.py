@@ -30,7 +30,7 @@ from audience_sync.runtime.api_gateway import (
     deadline,
     error_answer,
 )
-from tests.doubles.lambda_context import Context
+from tests.support.doubles.lambda_context import Context
 
 JSON = {"content-type": "application/json"}
 

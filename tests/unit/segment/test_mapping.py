@@ -23,8 +23,8 @@ from audience_sync.segment.directives.values import (
     text_of,
 )
 from audience_sync.segment.mapping import DIRECTIVES, compile_directive, resolve
-from tests.builders import sha256
-from tests.steps import counted_steps
+from tests.support.builders import sha256
+from tests.support.steps import counted_steps
 
 EVENT = {
     "userId": "cust_1",

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +17,11 @@ from audience_sync.segment.liquid.filters import DISABLED, FILTERS
 from audience_sync.segment.mapping import DIRECTIVES, resolve
 from audience_sync.segment.mapping_config import MAX_MAPPINGS, MAX_NAME, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from tests import markdown
-from tests.markdown import section
+from local.template import ROOT
+from tests.support import markdown
+from tests.support.markdown import section
 
-DOCUMENT = (Path(__file__).parents[3] / "docs" / "mapping.md").read_text()
+DOCUMENT = (ROOT / "docs/mapping.md").read_text()
 
 
 def table(heading: str) -> list[list[str]]:

@@ -4,7 +4,6 @@ import hmac
 import json
 import re
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,9 @@ from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import _CHANGEABLE, _FIXED
 from audience_sync.segment.signature import EXTRA_NAMES, MAX_EVENT, is_signed, sign
+from local.template import ROOT
 
-SETUP = (Path(__file__).parents[3] / "docs/segment-setup.md").read_text(encoding="utf-8")
+SETUP = (ROOT / "docs/segment-setup.md").read_text(encoding="utf-8")
 SECRET = "a-shared-secret-of-some-length"
 EVENT = '{"type":"track","messageId":"m1","properties":{"x":1e-7,"y":2.0,"z":"\\u2028]}"}}'
 EXTRAS = ',"advertiserId":"1","countryCode":"US"}'

@@ -10,7 +10,7 @@ from audience_sync.segment.budget import Budget
 from audience_sync.segment.fql.grammar import MAX_LENGTH, parse
 from audience_sync.segment.fql.refusals import TriggerRefusal
 from audience_sync.segment.trigger import _steps_to_search, compile_trigger, matches
-from tests.steps import counted_steps
+from tests.support.steps import counted_steps
 
 ENTERED = {
     "type": "track",

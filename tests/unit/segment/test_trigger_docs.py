@@ -1,37 +1,13 @@
 """The tables of docs/triggers.md, line by line."""
 
-import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from audience_sync.segment.fql import grammar
 from audience_sync.segment.trigger import matches
-from tests import markdown
-from tests.markdown import section
-
-DOCUMENT = (Path(__file__).parents[3] / "docs" / "triggers.md").read_text()
-
-
-def table(heading: str) -> list[list[str]]:
-    return markdown.table(section(DOCUMENT, heading), "|")
-
-
-def code(cell: str) -> str:
-    """The text between the backticks of a cell."""
-    return cell.removeprefix("`").removesuffix("`")
-
-
-def conditions() -> Iterator[tuple[str, str, dict[str, Any], bool]]:
-    """Condition, value as written, an event with it, and whether the condition holds."""
-    for trigger, *outcomes in table("Conditions"):
-        for expected, cell in zip((True, False), outcomes, strict=True):
-            for value in re.findall(r"(?<=`)[^` ][^`]*(?=`)|missing", cell):
-                properties = {} if value == "missing" else {"x": json.loads(value)}
-                yield code(trigger), value, {"type": "track", "properties": properties}, expected
+from tests.support.trigger_table import DOCUMENT, conditions
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ class Delivery:
         early = [each for each in readable if returning.is_early(each)]
         due = [each for each in readable if each not in early and self._track(each, returning, deadline)]
         outcomes = Outcomes(context, due, deadline, report)
-        MemberDelivery(context, uploads, outcomes, deadline, report).run()
+        MemberDelivery(context, uploads, outcomes, self._jitter, deadline, report).run()
         for each in filter(self._is_too_old, due):
             outcomes.give_up(each, WaitedTooLong("the change could not be delivered for seven days"))
         left = [*((each, outcomes.left_of(each)) for each in due), *map(returning.unread, early)]

@@ -124,7 +124,7 @@ class DeletionNotices:
         new = {each.member for each in recorded if _is_new(before.get(each.member), after[each.member])}
         self._report.erasures += len(new)
         again = [each for each in recorded if each.member in new or was_tried(each)]
-        replay = DeliveryHistory(is_replay=True)
+        replay = DeliveryHistory(was_counted=True)
         queue.send(pack(again, replay), deadline=self._deadline, delay=self._context.limits.timings.late)
         reviews = {each.member[1]: at for each in again if (at := next_review(after[each.member]))}
         for body, delay in deletion_messages(reviews, self._context.clock.now()):

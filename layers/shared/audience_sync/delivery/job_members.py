@@ -8,20 +8,20 @@ from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MembershipChange
 
 
-def job_member(change: MembershipChange, state: MemberState | None, *, is_replay: bool) -> JobMember:
+def job_member(change: MembershipChange, state: MemberState | None, *, was_counted: bool) -> JobMember:
     """Describe a record that was sent.
 
     Args:
         change: as sent: the newest, or a removal of earlier lives.
         state: the source of the record; None if no rows are kept.
-        is_replay: whether the change was counted before.
+        was_counted: whether the change was counted before.
     """
     if state is None:
-        return JobMember(change.member[1], change.version.text, change.exits, is_replay=is_replay)
+        return JobMember(change.member[1], change.version.text, change.exits, was_counted=was_counted)
     is_part = change.exits and state.must_erase
     erases = is_part and _completes_removal(change, state)
     version = state.last_exit if change.exits and state.last_exit else state.version
-    return JobMember(change.member[1], version.text, change.exits, erases, is_replay, is_part and is_proof(change))
+    return JobMember(change.member[1], version.text, change.exits, erases, was_counted, is_part and is_proof(change))
 
 
 def _completes_removal(change: MembershipChange, state: MemberState) -> bool:
@@ -41,4 +41,4 @@ def members_of_upload(changes: Iterable[MembershipChange], *, removes: bool) -> 
     """
     by_likeness = sorted(changes, key=lambda each: (each.exits == removes, each.version))
     newest = {change.member[1]: change for change in by_likeness}
-    return [JobMember(member, change.version.text, removes, is_replay=True) for member, change in newest.items()]
+    return [JobMember(member, change.version.text, removes, was_counted=True) for member, change in newest.items()]

@@ -4,7 +4,7 @@ The newest change of each member is found among the messages, then in the member
 every attempt that changes it, so that the next worker knows which uploads may still take effect.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -74,12 +74,28 @@ class MemberDelivery:
     """Delivers the members of one invocation."""
 
     def __init__(
-        self, context: DeliveryContext, uploads: Uploads, outcomes: Outcomes, deadline: float, report: BatchReport
+        self,
+        context: DeliveryContext,
+        uploads: Uploads,
+        outcomes: Outcomes,
+        jitter: Callable[[], float],
+        deadline: float,
+        report: BatchReport,
     ) -> None:
-        """Set up delivery of the members in `outcomes`, counted into the report; `deadline` in monotonic seconds."""
+        """Set up delivery of the members in `outcomes`, counted into the report.
+
+        Args:
+            context: everything around it.
+            uploads: to Amazon.
+            outcomes: of the members' changes.
+            jitter: uniform in 0 .. 1.
+            deadline: monotonic seconds.
+            report: of the invocation.
+        """
         self._context = context
         self._uploads = uploads
         self._outcomes = outcomes
+        self._jitter = jitter
         self._deadline = deadline
         self._report = report
 
@@ -128,13 +144,28 @@ class MemberDelivery:
             _defer_unsettled(notices, Deferred.after(error))
 
     def _deliver(self, target: Target, members: Sequence[PendingMember]) -> Deferred | None:
-        """Deliver members of one audience. Returns a deferral if its others must wait."""
-        if not self._uploads.has_time_to_record:
-            return Deferred.after(OutOfTime("no time left to record changes"))
-        try:
-            self._context.gate.check(target)
-        except TransientError as error:  # before anything is written: a waiting change costs nothing
-            return Deferred.after(error)
+        """Deliver members of one audience. Returns a deferral if its others must wait.
+
+        An upload that tests whether Amazon answers again has one member, another one each time: an Amazon that takes
+        what it does not answer would otherwise take the records of all with each test.
+        """
+        while members:
+            if not self._uploads.has_time_to_record:
+                return Deferred.after(OutOfTime("no time left to record changes"))
+            try:
+                is_test = self._context.gate.check(target)
+            except TransientError as error:  # before anything is written: a waiting change costs nothing
+                return Deferred.after(error)
+            some, members = self._split_test(members) if is_test else (members, ())
+            if trouble := self._deliver_some(target, some):
+                return trouble
+        return None
+
+    def _split_test(self, members: Sequence[PendingMember]) -> tuple[Sequence[PendingMember], Sequence[PendingMember]]:
+        place = min(int(self._jitter() * len(members)), len(members) - 1)
+        return [members[place]], [*members[:place], *members[place + 1 :]]
+
+    def _deliver_some(self, target: Target, members: Sequence[PendingMember]) -> Deferred | None:
         if self._context.members is None:
             return self._send_unguarded(target, members)
         for _ in range(MAX_ROUNDS):
@@ -301,8 +332,8 @@ class MemberDelivery:
         for change in job.changes:
             state = states.get(change.member)
             version = state.version if state else change.version
-            is_replay = version not in self._outcomes.members[change.member].originals
-            member = job_member(change, state, is_replay=is_replay)
+            was_counted = version not in self._outcomes.members[change.member].originals
+            member = job_member(change, state, was_counted=was_counted)
             if has_jobs(job.target.destination) or member.erases or member.proves:  # otherwise there is nothing to ask
                 members.append(member)
         bodies = job_messages(job.job_id, job.target.audience_id, members, job.sent_at, job.target.destination)

@@ -105,7 +105,7 @@ class Outcomes:
     def _counted(self, each: ParsedMessage) -> Iterator[ChangeOutcome]:
         """Yield the outcome of every settled change of a message. Replays and the changes of a copy are not counted."""
         before = self._copied.get(each.origin)
-        for change, result in () if each.message.history.is_replay else self._results_of(each):
+        for change, result in () if each.message.history.was_counted else self._results_of(each):
             copy = change.member, change.version
             if isinstance(result, ChangeOutcome) and (before is None or copy not in before):
                 yield result
@@ -135,7 +135,7 @@ def pending_members(messages: Sequence[ParsedMessage]) -> dict[Member, PendingMe
         for change in each.message.changes:
             member = change.member
             sources[member] = each
-            if not each.message.history.is_replay:
+            if not each.message.history.was_counted:
                 originals.setdefault(member, set()).add(change.version)
     return {
         member: PendingMember(of_member, member in repetitions, sources[member], originals.get(member, _NO_ORIGINALS))

@@ -13,7 +13,7 @@ _CHANGES_FIRST = Deferred.until("changes of the member come first", REPETITION_D
 _UNDECIDED = Deferred.until("nothing was decided", REPETITION_DELAY)
 
 
-class Done(NamedTuple):
+class Ends(NamedTuple):
     """Nothing of the member stays in the queue."""
 
     outcome: ChangeOutcome
@@ -41,7 +41,7 @@ class PendingMember:
     is_repetition: bool  # whatever is due in the row is sent; nothing of it is counted
     source: ParsedMessage  # of its messages, the one tried most often
     originals: Set[Version]  # of changes that are not replays
-    result: Done | Stays | EnterWaits | None = None  # None until something is settled
+    result: Ends | Stays | EnterWaits | None = None  # None until something is settled
 
     @property
     def newest(self) -> MembershipChange:
@@ -66,14 +66,14 @@ class PendingMember:
     @property
     def deferral(self) -> Deferred | None:
         """Why and how long changes stay; None if none does."""
-        return None if self.result is None or isinstance(self.result, Done) else self.result.deferral
+        return None if self.result is None or isinstance(self.result, Ends) else self.result.deferral
 
     def settle(self, outcome: ChangeOutcome) -> None:
         """Record the outcome of its changes; if an enter waits, of those before it."""
         if isinstance(self.result, EnterWaits):
             self.result = self.result._replace(outcome=outcome)
         else:
-            self.result = Done(outcome)
+            self.result = Ends(outcome)
 
     def defer(self, deferral: Deferred) -> None:
         """Keep all changes in the queue, whatever was decided before."""
@@ -97,7 +97,7 @@ class PendingMember:
                 return deferral
             case EnterWaits(_, settled, ChangeOutcome() as outcome):
                 pass
-            case Done(outcome):
+            case Ends(outcome):
                 settled = self.newest.version
             case _:
                 return _UNDECIDED

@@ -44,11 +44,11 @@ class Returning:
 
     def is_early(self, each: ParsedMessage) -> bool:
         """Return whether a message is not due yet, whatever the rows of its members say."""
-        return (each.message.history.waits_until or 0) > self._now
+        return (each.message.history.unread_until or 0) > self._now
 
     def unread(self, each: ParsedMessage) -> tuple[ParsedMessage, Left]:
         """Return a message that is not due yet, with all its changes."""
-        seconds = (each.message.history.waits_until or 0) - self._now
+        seconds = (each.message.history.unread_until or 0) - self._now
         waits = Deferred.until("not due yet", seconds, is_fixed=True)
         return each, [(change, waits) for change in each.message.changes]
 
@@ -135,7 +135,7 @@ class Returning:
 
     def _send_failing(self, each: ParsedMessage, failing: Left, delay: float) -> bool:
         """Send the changes again whose upload has failed. Returns whether they are stored."""
-        history = replace(each.message.history, attempts=each.attempts, first_at=each.first_at, waits_until=None)
+        history = replace(each.message.history, attempts=each.attempts, first_at=each.first_at, unread_until=None)
         try:
             for upload, changes in _by_upload(failing).items():
                 self._send(pack(changes, replace(history, untracked=upload, origin=each.origin)), delay)
@@ -184,7 +184,7 @@ def _goes_back_whole(each: ParsedMessage, left: Left, *, is_furthest: bool, has_
 
 def _history(each: ParsedMessage, wait: Wait) -> DeliveryHistory:
     """Return the history of a waiting change, without attempts. Repetitions are the same wherever they come from."""
-    history = replace(each.message.history, attempts=0, untracked=None, waits_until=wait.until)
+    history = replace(each.message.history, attempts=0, untracked=None, unread_until=wait.until)
     if history.is_repetition:
         return replace(history, first_at=None)
     return replace(history, first_at=each.first_at, origin=each.origin)

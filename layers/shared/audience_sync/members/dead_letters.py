@@ -80,7 +80,7 @@ class DeadLetter:
 
     def redrive_bodies(self) -> list[str]:
         """The change messages to send for another attempt. A parked change was counted as parked: it is a replay."""
-        return pack(self.changes, replace(self.history, is_replay=True) if self.failure else self.history)
+        return pack(self.changes, replace(self.history, was_counted=True) if self.failure else self.history)
 
     @classmethod
     def from_body(cls, body: str) -> Self:

@@ -22,7 +22,7 @@ from audience_sync.members.membership import Destination, Version
 
 # The letters of a record's flags. Until November 2026 also `i`: the upload was a deletion of identities, whose end
 # proves no removal.
-_FLAGS = {"d": "removes", "e": "erases", "r": "is_replay", "p": "proves"}
+_FLAGS = {"d": "removes", "e": "erases", "r": "was_counted", "p": "proves"}
 _DELETES = "i"
 _DEFAULT_DESTINATION = Destination()
 
@@ -34,7 +34,7 @@ class JobMember(NamedTuple):
     version: str  # of its change, in the membership table's format; for a removal, the exit's
     removes: bool  # DELETE
     erases: bool = False  # identities under a deletion notice are erased once the job has ended well
-    is_replay: bool = False  # the change was counted before: a rejection is not counted again
+    was_counted: bool = False  # the change was counted before: a rejection is not counted again
     proves: bool = False  # its end is recorded as a step of the person's erasure
 
     @property

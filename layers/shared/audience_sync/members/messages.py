@@ -45,10 +45,10 @@ class DeliveryHistory:
 
     attempts: int = 0  # deliveries tried before this message
     first_at: EpochMilliseconds | None = None  # at which its changes were accepted
-    is_replay: bool = False  # sent again: the changes were counted before, and are not counted again
+    was_counted: bool = False  # sent again: the changes were counted before, and are not counted again
     is_repetition: bool = False  # only names members: whatever is due in their rows is sent
     untracked: Untracked | None = None
-    waits_until: EpochSeconds | None = None  # before which the rows of its members need not be read
+    unread_until: EpochSeconds | None = None  # before which the rows of its members need not be read
     origin: str | None = None  # id of the first message with its changes: copies share it, and count once
 
     def as_json(self) -> dict[str, Any]:
@@ -56,10 +56,10 @@ class DeliveryHistory:
         fields = {
             "attempts": self.attempts,
             "firstAt": self.first_at,
-            "replay": self.is_replay,
+            "replay": self.was_counted,
             "repetition": self.is_repetition,
             "untracked": self.untracked,
-            "waitsUntil": self.waits_until,
+            "waitsUntil": self.unread_until,
             "origin": self.origin,
         }
         return {name: value for name, value in fields.items() if value}
@@ -68,14 +68,14 @@ class DeliveryHistory:
     def from_json(cls, envelope: dict[str, Any]) -> Self:
         """Read the history. Malformed fields count as absent: only waiting times depend on them."""
         attempts, first_at = envelope.get("attempts"), envelope.get("firstAt")
-        waits_until, origin = envelope.get("waitsUntil"), envelope.get("origin")
+        unread_until, origin = envelope.get("waitsUntil"), envelope.get("origin")
         return cls(
             attempts if type(attempts) is int and 0 < attempts < MAX_ATTEMPTS else 0,
             first_at if type(first_at) is int and 0 < first_at < MAX_TIME else None,
             envelope.get("replay") is True,
             envelope.get("repetition") is True,
             _untracked(envelope.get("untracked")),
-            waits_until if type(waits_until) is int and 0 < waits_until < MAX_TIME else None,
+            unread_until if type(unread_until) is int and 0 < unread_until < MAX_TIME else None,
             origin if isinstance(origin, str) and origin else None,
         )
 
@@ -116,7 +116,7 @@ class ChangeMessage:
         return cls(*target, read, DeliveryHistory.from_json(envelope))
 
 
-REPETITION = DeliveryHistory(is_replay=True, is_repetition=True)
+REPETITION = DeliveryHistory(was_counted=True, is_repetition=True)
 
 
 def pack(changes: Iterable[MembershipChange], history: DeliveryHistory | None = None) -> list[str]:

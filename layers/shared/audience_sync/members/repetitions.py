@@ -56,7 +56,7 @@ def repetition_messages(due: Iterable[tuple[MemberState, float]], now: float) ->
     for state, at in due:
         grouped[Wait.of(at, now, is_fixed=not state.late_jobs)].append(state)
     for wait, waiting in grouped.items():
-        yield pack([state.bare() for state in waiting], replace(REPETITION, waits_until=wait.until)), wait.delay
+        yield pack([state.bare() for state in waiting], replace(REPETITION, unread_until=wait.until)), wait.delay
 
 
 def with_due(states: Iterable[MemberState], timing: Timing) -> Iterator[tuple[MemberState, float]]:

@@ -245,7 +245,7 @@ class JobTracker:
         changed = update(table, states, ended)
         erased = sum(len(after.identities) < len(before.identities) for before, after in changed)
         repeated = self._repeat([after for _, after in changed], timing, deadline) if message.is_late else 0
-        counted = sum(not record.member.is_replay for record, _ in refused)
+        counted = sum(not record.member.was_counted for record, _ in refused)
         unread = tuple((each, error) for each in members if (error := damaged.get((message.audience_id, each.member))))
         return _Effect(len(refused), counted, repeated, erased, unread)
 

@@ -161,4 +161,4 @@ def _from(audiences: Sequence[Audience], begun: Cursor | None) -> Sequence[Audie
 def _messages(audience: Audience, changes: Sequence[MembershipChange]) -> list[str]:
     """Build replays of changes, to the audience's current destination."""
     current = [replace(change, destination=destination_of_changes(audience)) for change in changes]
-    return pack(current, DeliveryHistory(is_replay=True))
+    return pack(current, DeliveryHistory(was_counted=True))

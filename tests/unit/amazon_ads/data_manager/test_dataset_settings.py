@@ -11,7 +11,7 @@ from audience_sync.amazon_ads.countries import ACCEPTED
 from audience_sync.amazon_ads.data_manager.dataset_settings import NewDataset, new_dataset
 from audience_sync.amazon_ads.data_manager.share_settings import MAX_SHARES
 from audience_sync.errors import InvalidAudience
-from tests.contract.data_manager_schema import SCHEMA
+from tests.support.data_manager_schema import SCHEMA
 
 DROP = object()  # as a value: leave the field out
 DSP = {"advertiserId": "ENTITY1", "marketplace": "US"}

@@ -11,7 +11,7 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.membership import Destination
-from tests.builders import change
+from tests.support.builders import change
 
 GRANTED = {"consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}}}
 DENIED = {"consent": {"amzn": {"amznUserData": "DENIED"}}}

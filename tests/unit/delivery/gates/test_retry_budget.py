@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.delivery.gates.retry_budget import MAX_SAVED, RENEWAL, SHARE, RetryBudget
 from audience_sync.errors import OutcomeUnknown, RetryBudgetUsedUp, ServiceUnavailable, Throttled
-from tests.builders import upload_of
-from tests.doubles.amazon import Uploader
-from tests.doubles.clocks import ManualClock
+from tests.support.builders import upload_of
+from tests.support.doubles.amazon import Uploader
+from tests.support.doubles.clocks import ManualClock
 
 ONE, OTHER = upload_of(Target("1")), upload_of(Target("2"))
 

@@ -22,7 +22,7 @@ from audience_sync.members.erasure.review import (
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, MemberState, Timing
 from audience_sync.members.membership import Version
-from tests.builders import change, notice
+from tests.support.builders import change, notice
 
 NOW = 1_800_000_000  # epoch seconds, at which the notice was recorded
 HOUR, DAY = 3_600, 86_400

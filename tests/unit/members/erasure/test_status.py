@@ -22,7 +22,7 @@ from audience_sync.members.erasure.status import (
 from audience_sync.members.erasure_steps import MAX_STEPS, ErasurePlan, ErasureStep, StepKind, with_step
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.members.membership import EVERY_AUDIENCE, Version
-from tests.builders import AUDIENCE, change, notice
+from tests.support.builders import AUDIENCE, change, notice
 
 NOW = 1_800_000_000  # epoch seconds, at which the notice was recorded
 NOTICE = Version(NOW * 1000 - 5_000, True, "notice-m1")

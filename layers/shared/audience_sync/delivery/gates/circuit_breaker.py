@@ -74,13 +74,14 @@ class CircuitBreakers:
         """Return an uploader that sends nothing while its circuit breaker is open. Sends if the state is unreadable."""
         return CircuitBreakerUploader(uploader, self)
 
-    def check(self, target: Target) -> None:
-        """Return if an upload may be tried now, or if no state can be read. Writes nothing.
+    def check(self, target: Target) -> bool:
+        """Return whether the next upload tests if Amazon answers again. Not if no state can be read. Writes nothing.
 
         Raises:
             CircuitHalfOpen: another worker is testing whether Amazon answers again.
             CircuitOpen: the circuit breaker of the audience or its connection is open for `retry_after` more seconds.
         """
+        is_test = False
         for circuit in (_audience(target), _connection(target)):
             state, wait = self._states.wait(circuit, self._recovery)
             if wait and state == CircuitState.HALF_OPEN:
@@ -89,6 +90,8 @@ class CircuitBreakers:
                 raise CircuitOpen(
                     "Amazon has failed several times in a row; waiting before the next try", retry_after=max(1.0, wait)
                 )
+            is_test |= state != CircuitState.CLOSED
+        return is_test
 
     def send(self, uploader: Uploader, upload: Upload, timeout: float) -> Submission:
         """Submit one upload through the circuit breaker of its audience or connection."""

@@ -10,8 +10,8 @@ from audience_sync.delivery.gates.retry_budget import RetryBudget
 class Gate(Protocol):
     """Stops work that could not be sent."""
 
-    def check(self, target: Target) -> None:
-        """Return if an upload may be tried now; otherwise raise TransientError with `retry_after`."""
+    def check(self, target: Target) -> bool:
+        """Return whether the next upload tests if Amazon answers again. Raises TransientError if none may be tried."""
 
 
 class UploadGate:
@@ -21,7 +21,7 @@ class UploadGate:
         self._circuit_breakers = circuit_breakers
         self._budget = budget
 
-    def check(self, target: Target) -> None:
-        """Return if an upload may be tried now; otherwise raise CircuitOpen or RetryBudgetUsedUp."""
+    def check(self, target: Target) -> bool:
+        """Return whether the next upload is a test. Raises CircuitOpen or RetryBudgetUsedUp if none may be tried."""
         self._budget.check(target.audience_id)  # costs nothing; the other check may read the table
-        self._circuit_breakers.check(target)
+        return self._circuit_breakers.check(target)

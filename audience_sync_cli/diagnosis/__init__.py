@@ -1,1 +1,0 @@
-"""Reasons why an audience is empty or small: `audience-sync diagnose`."""

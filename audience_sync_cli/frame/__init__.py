@@ -1,0 +1,1 @@
+"""How a command runs and speaks: command line, session, screen, errors, times. Knows no subject."""

@@ -1,1 +1,0 @@
-"""Whether the stack is well: `audience-sync status` and `test`."""

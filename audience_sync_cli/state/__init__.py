@@ -1,1 +1,0 @@
-"""The state of the stack: counts, metrics, log lines, open circuit breakers, and why changes wait."""

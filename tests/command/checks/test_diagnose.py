@@ -1,0 +1,135 @@
+"""`diagnose`: reads the facts from a stack and from Amazon, and says the most likely reason first."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.destination import amc_connection
+from audience_sync.runtime.metric_names import (
+    AUDIENCE_PROCESSED,
+    EVENTS_ACCEPTED,
+    EVENTS_REJECTED,
+    EVENTS_REJECTED_BY_REASON,
+    TOKEN_REFRESH_FAILED,
+)
+from audience_sync_cli.checks.audience_readings import AudienceReadings
+from audience_sync_cli.checks.diagnose import diagnose
+from audience_sync_cli.frame.errors import AlreadyReported
+from tests.command.conftest import NOW, Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
+
+KEY = "lapsed_premium_buyers"
+DAY = 86_400.0  # seconds
+
+
+def put(deployment: Deployment, metric: str, value: float, *, ago: float = 600, **dimensions: str) -> None:
+    """Put one value of a metric of this stack, some seconds ago."""
+    deployment.publish(NOW - ago, dimensions, **{metric: value})
+
+
+def run(deployment: Deployment, audience: str = KEY, **options: Any) -> Any:
+    """Return the JSON document, in which something is wrong."""
+    return deployment.json(diagnose, audience, now=NOW, raises=AlreadyReported, **options)
+
+
+@pytest.fixture(autouse=True)
+def connected(deployment: Deployment) -> None:
+    deployment.connect()
+    deployment.put_secret("TokenSecret", {"accessToken": "", "expiresAt": 0})
+    deployment.list_audience()
+
+
+def test_reasons_follow_the_way_of_a_change(deployment: Deployment) -> None:
+    document = run(deployment)
+    assert document["audienceId"] == AUDIENCE.audience_id
+    assert document["ok"] is False
+    assert document["reasons"] == ["events", "access token"]
+    found = {each["check"]: each for each in document["findings"]}
+    assert found["Amazon's audience"] == {
+        "check": "Amazon's audience",
+        "state": "ok",
+        "found": "Amazon knows it.",
+        "next": "",
+        "unread": False,
+    }
+
+
+def test_readings_come_from_tables_queues_and_metrics_of_the_last_7_days(deployment: Deployment) -> None:
+    deployment.record(change("m1", at=5), change("m2", at=7), change("m3", exits=True), change("m4", audience_id="5"))
+    deployment.park(change("m1"), change("m2"))
+    deployment.park(change("m9", audience_id="5"), reason="access_denied")
+    deployment.send("ChangeQueue", "{}")
+    put(deployment, EVENTS_ACCEPTED, 3, ago=6 * DAY)
+    put(deployment, EVENTS_ACCEPTED, 100, ago=8 * DAY)
+    put(deployment, EVENTS_REJECTED, 2)
+    put(deployment, EVENTS_REJECTED_BY_REASON, 2, reason="consent_missing")
+    put(deployment, TOKEN_REFRESH_FAILED, 1, ago=DAY)
+    put(deployment, AUDIENCE_PROCESSED, 90, audience=AUDIENCE.audience_id)
+    put(deployment, AUDIENCE_PROCESSED, 10, audience="5")
+    readings = AudienceReadings.of(deployment.session(now=NOW), KEY, days=7, counts_members=True)
+    assert readings.members is not None
+    assert (readings.members.inside, readings.members.outside, readings.members.newest_enter) == (2, 1, 7)
+    assert (readings.parked, readings.change_queue.total) == ({"request_rejected": 2}, 1)
+    traffic = readings.traffic
+    assert (traffic.accepted, traffic.rejected, traffic.refreshes_failed) == (3, 2, 0)
+    assert (readings.rejections, readings.lowest_processed) == ({"consent_missing": 2}, 90)
+
+
+def test_a_disabled_event_source_is_the_first_reason(deployment: Deployment) -> None:
+    deployment.stack.service("lambda").event_source = "Disabled"
+    document = run(deployment)
+    assert document["reasons"][0] == "delivery"
+
+
+@pytest.mark.parametrize("name", [AUDIENCE.audience_id, KEY])
+def test_an_audience_is_found_by_its_id_and_by_its_key(deployment: Deployment, name: str) -> None:
+    assert AudienceReadings.of(deployment.session(), name, days=1, counts_members=False).audience == AUDIENCE
+
+
+def test_an_audience_that_is_not_listed_is_a_finding(deployment: Deployment) -> None:
+    document = run(deployment, "no_such_key")
+    assert document["audienceId"] is None
+    assert "listing" in document["reasons"]
+    document = run(deployment, "lapsed_premium_buyer")
+    (found,) = (each["found"] for each in document["findings"] if each["check"] == "listing")
+    assert f"Did you mean {KEY} (" in found
+    assert "entries" not in [each["check"] for each in document["findings"]]
+
+
+def test_members_can_be_left_out(deployment: Deployment) -> None:
+    deployment.record(change("m1"))
+    found = {each["check"]: each["found"] for each in run(deployment, count=False)["findings"]}
+    assert found["entries"] == "Members were not counted: they were left out."
+
+
+def test_an_unread_queue_does_not_hide_other_findings(deployment: Deployment) -> None:
+    deployment.stack._names["DeadLetterQueue"] = deployment.stack["DeadLetterQueue"] + "-gone"
+    found = {each["check"]: each for each in run(deployment)["findings"]}
+    assert [name for name, each in found.items() if each["unread"]] == ["parked changes"]
+    parked = found["parked changes"]
+    assert (parked["state"], parked["found"].startswith("Not checked. "), parked["next"]) == ("look", True, "")
+
+
+def test_terms_are_checked_for_an_audience_with_a_connection(deployment: Deployment) -> None:
+    connection = deployment.session().amazon.create_connection({"amcInstanceId": "amc1"})
+    deployment.list_audience(replace(AUDIENCE, destination=amc_connection(connection)))
+    found = {each["check"]: each for each in run(deployment)["findings"]}
+    assert found["target and terms"]["found"].startswith("The terms of Amazon Marketing Cloud are not accepted")
+    assert found["target and terms"]["next"] == "audience-sync terms show --text"
+
+
+def test_each_reason_is_printed_above_its_next_command(deployment: Deployment) -> None:
+    lines = deployment.printed(diagnose, KEY, now=NOW, raises=AlreadyReported).out.splitlines()
+    assert lines[0] == f"Audience Lapsed premium buyers ({AUDIENCE.audience_id})"
+    start = lines.index("Possible reasons, the most likely first:")
+    assert lines[start + 1].startswith("1. events: No event arrived in the last 7 days. If a sample reaches Amazon,")
+    assert f"its URL is {deployment.stack.api}/v1/events," in lines[start + 1]
+    assert lines[start + 2] == f"   audience-sync send --sample track --audience {KEY} --wait"
+
+
+def test_a_healthy_audience_exits_with_0(deployment: Deployment) -> None:
+    deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
+    deployment.put_secret("TokenSecret", deployment.secret("TokenSecret") | {"expiresAt": NOW + 3_000})
+    put(deployment, EVENTS_ACCEPTED, 3)
+    assert deployment.printed(diagnose, KEY, count=False, now=NOW).out.splitlines()[-1] == "No problem found."

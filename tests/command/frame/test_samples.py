@@ -1,0 +1,51 @@
+"""Sample events are what the stack accepts, for any listed audience, without a mapping of one's own."""
+
+import json
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.destination import ads_data_manager
+from audience_sync.ingest.intake import changes_from, compiled
+from audience_sync.members.membership import Audience
+from audience_sync_cli.frame.samples import EMAIL, MEMBER, SAMPLES, sample
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.doubles.audiences import Listed
+
+NOW = 1_800_000_000.0  # epoch seconds
+AUDIENCES = [
+    pytest.param(AUDIENCE, id="in the US, with a computation key"),
+    pytest.param(Audience("1", country="DE"), id="in Germany, where consent is needed, without a key"),
+    pytest.param(Audience("2"), id="without a country"),
+    pytest.param(Audience("adm-1", country="US", destination=ads_data_manager()), id="a dataset, which needs consent"),
+]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("audience", AUDIENCES)
+@pytest.mark.parametrize("enters", [True, False], ids=["enters", "exits"])
+def test_a_sample_makes_one_change_of_the_made_up_person_now(name: str, audience: Audience, enters: bool) -> None:
+    event = sample(name, audience, enters=enters, at=NOW, message_id="id-1")
+    found = changes_from(
+        json.dumps(event).encode(), mappings=compiled(None), audiences=Listed(audience), now=round(NOW * 1000)
+    )
+    (change,) = found.changes
+    assert found.rejections == []
+    assert change.member == (audience.audience_id, MEMBER)
+    assert (change.exits, change.at, change.message_id) == (not enters, round(NOW * 1000), "id-1")
+    assert len(change.record["hashedPII"][0]) == 8, "a hash of every field"
+
+
+def test_a_sample_grants_consent_if_any_audience_of_the_key_needs_it() -> None:
+    dataset = Audience("d-1", country="US", destination=ads_data_manager(), also=True)
+    for name in SAMPLES:
+        event = sample(name, AUDIENCE, [dataset], enters=True, at=NOW, message_id="id-1")
+        assert "GRANTED" in json.dumps(event)
+        assert "GRANTED" not in json.dumps(sample(name, AUDIENCE, enters=True, at=NOW, message_id="id-1"))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_holds_an_email_address_that_has_to_be_normalized(name: str) -> None:
+    event: dict[str, Any] = sample(name, AUDIENCE, enters=True, at=NOW, message_id="id-1")
+    assert EMAIL in json.dumps(event)
+    assert EMAIL.strip().lower() != EMAIL

@@ -1,0 +1,218 @@
+"""Why changes wait: each cause is found where it is recorded, and one that cannot be read hides no other."""
+
+import time
+from functools import partial
+from typing import Any
+
+import pytest
+from aws_lambda_powertools.utilities.circuit_breaker.persistence.record import CircuitStateRecord
+from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.delivery.backoff import latest_retry
+from audience_sync.delivery.gates.circuit_state import CircuitStates
+from audience_sync_cli.frame import reasons
+from audience_sync_cli.frame.screen import moment
+from audience_sync_cli.stack.blockers import Blocker, waiting
+from audience_sync_cli.stack.circuits import RECOVERY
+from tests.command.conftest import Deployment
+
+METRICS: dict[str, Any] = {"_aws": {"CloudWatchMetrics": []}}
+
+
+def open_circuit(deployment: Deployment, name: str, *, since: int, state: CircuitState = CircuitState.OPEN) -> None:
+    states = CircuitStates(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], time.time)
+    states._put_record(CircuitStateRecord(name, state, opened_at=since))
+
+
+def found(deployment: Deployment) -> list[Blocker]:
+    return waiting(deployment.session()).blockers
+
+
+def test_an_open_circuit_breaker_names_its_audience_and_the_next_try(deployment: Deployment) -> None:
+    now = int(time.time())
+    open_circuit(deployment, "audience:4182", since=now)
+    open_circuit(deployment, "audience:4183", since=now - 50, state=CircuitState.HALF_OPEN)  # a worker is trying
+    (blocker,) = found(deployment)
+    assert (blocker.reason, blocker.next_try) == ("circuit_open", now + RECOVERY)
+    assert set(blocker.audience_ids) == {"4182", "4183"}
+    assert "audience 4182" in blocker.sentence
+    assert "Next try by" in blocker.text
+
+
+def test_every_reason_shows_the_same_next_try_and_one_that_needs_a_person_none(deployment: Deployment) -> None:
+    failed, log = {"uploads_failed": {"throttled": 1}}, partial(deployment.log, "Worker", "delivery incomplete")
+    now = time.time()
+    log(deferred=["throttled"], waits_since=round(now - 900), **failed)
+    log(deferred=["throttled", "authorization_refused"], waits_since=round(now - 60), **failed)
+    open_circuit(deployment, "audience:4182", since=int(now) + 90)
+    circuit, throttled, refused = found(deployment)
+    assert {circuit.since, throttled.since, refused.since} == {round(now - 900)}, "the oldest of the last round"
+    assert circuit.next_try == throttled.next_try
+    assert throttled.next_try is not None
+    assert throttled.next_try >= int(now) + 90 + RECOVERY, "not before the circuit breaker lets it pass"
+    assert refused.next_try is None
+
+
+def test_the_circuit_breaker_of_a_connection_affects_all_audiences(deployment: Deployment) -> None:
+    open_circuit(deployment, "connection:dsp", since=int(time.time()) - 3_600)
+    open_circuit(deployment, "audience:4182", since=int(time.time()) - 3_600)
+    (blocker,) = found(deployment)
+    assert (blocker.audience_ids, blocker.next_try) == ((), None), "the next upload is tried at once"
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        pytest.param(
+            [("token refresh failed", {"reason": "authorization_refused"})], "authorization_refused", id="revoked"
+        ),
+        pytest.param([("Amazon is not connected yet", {})], "not_connected", id="not connected"),
+        pytest.param(
+            [("token refresh failed", {"reason": "token_unavailable"}), ("token refreshed", {})],
+            None,
+            id="refreshed since",
+        ),
+        pytest.param(
+            [("token refreshed", {}), ("token refresh failed", {"reason": "of_a_newer_version"})],
+            "of_a_newer_version",
+            id="failing since, for a reason that is not known here",
+        ),
+    ],
+)
+def test_the_newest_refresh_decides_whether_there_is_a_token(
+    deployment: Deployment, lines: list[tuple[str, dict[str, Any]]], reason: str | None
+) -> None:
+    for message, fields in lines:
+        deployment.log("Refresh", message, **fields)
+    assert [blocker.reason for blocker in found(deployment)] == ([reason] if reason else [])
+
+
+REFUSED: dict[str, Any] = {"uploads_failed": {"authorization_refused": 1}, "deferred": ["authorization_refused"]}
+
+
+def test_after_a_new_connection_deferred_changes_need_no_person(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"Region": "NA", "BatchWindow": "10"}
+    before = time.time()
+    deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **REFUSED)
+    after = time.time()
+    time.sleep(0.002)  # the log knows milliseconds
+    deployment.log("Refresh", "token refreshed")
+    (blocker,) = found(deployment)
+    assert (blocker.reason, blocker.needs_person, blocker.audience_ids) == ("authorized_again", False, ("4182",))
+    assert blocker.next_try is not None
+    assert latest_retry(before - 0.001) <= blocker.next_try - 10 <= latest_retry(after + 0.001)
+    assert f"Next try by {moment(blocker.next_try * 1000)}." in blocker.text
+
+
+def test_a_token_from_before_a_refusal_does_not_end_it(deployment: Deployment) -> None:
+    deployment.log("Refresh", "token refreshed")
+    deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **REFUSED)
+    (blocker,) = found(deployment)
+    assert (blocker.reason, blocker.needs_person) == ("authorization_refused", True)
+
+
+@pytest.mark.parametrize(
+    ("lines", "reasons_left"),
+    [
+        pytest.param(["refused", "accepted"], [("authorized_again", False)], id="of one of two audiences"),
+        pytest.param(["refused", "refresh failed", "accepted"], [("authorized_again", False)], id="before the refresh"),
+        pytest.param(["refresh failed", "refused", "accepted"], [("authorized_again", False)], id="after the refresh"),
+        pytest.param(["refresh failed", "accepted"], [("authorization_refused", True)], id="an old token works"),
+        pytest.param(["accepted", "refused"], [("authorization_refused", True)], id="refused since"),
+        pytest.param(
+            ["refused", "accepted", "refresh failed"], [("authorization_refused", True)], id="refused at the refresh"
+        ),
+    ],
+)
+def test_an_upload_accepted_after_workers_were_refused_proves_that_amazon_is_authorized_again(
+    deployment: Deployment, lines: list[str], reasons_left: list[tuple[str, bool]]
+) -> None:
+    for line in lines:
+        match line:
+            case "refused":
+                deployment.log("Worker", "delivery incomplete", audience_ids=["4182", "4183"], **REFUSED)
+            case "refresh failed":
+                deployment.log("Refresh", "token refresh failed", reason="authorization_refused")
+            case _:
+                deployment.log("Worker", "upload accepted", audience_id="4182", records=4_000)
+        time.sleep(0.002)  # the log knows milliseconds
+    assert [(blocker.reason, blocker.needs_person) for blocker in found(deployment)][:1] == reasons_left
+
+
+def test_the_newest_failed_upload_explains_why_changes_wait(deployment: Deployment) -> None:
+    audience = {"audience_ids": ["4182"]}
+    deployment.log("Worker", "delivery incomplete", uploads_failed={"throttled": 2}, deferred=["throttled"], **audience)
+    deployment.log(
+        "Worker",
+        "delivery incomplete",
+        uploads_failed={"service_unavailable": 1},
+        deferred=["service_unavailable"],
+        **audience,
+    )
+    result = waiting(deployment.session())
+    assert result.failed.by_reason == {"throttled": 2, "service_unavailable": 1}
+    assert result.failed.last_reason == "service_unavailable"
+    assert [blocker.reason for blocker in result.blockers] == ["service_unavailable"]
+    assert "Next try by " in result.blockers[0].text
+    deployment.log("Worker", "delivery incomplete", deferred=["out_of_time"], **audience)
+    assert found(deployment) == [], "at full speed"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "reasons_left"),
+    [
+        pytest.param(["4182"], [], id="of that audience"),
+        pytest.param(["4183"], ["service_unavailable"], id="of another audience"),
+    ],
+)
+def test_an_accepted_upload_ends_the_failure_of_its_audience(
+    deployment: Deployment, accepted: list[str], reasons_left: list[str]
+) -> None:
+    failed = {"uploads_failed": {"service_unavailable": 1}, "deferred": ["service_unavailable"], "waits_since": 1}
+    deployment.log("Worker", "upload accepted", audience_id="4182", records=1)
+    deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **failed)
+    for audience_id in accepted:
+        deployment.log("Worker", "upload accepted", audience_id=audience_id, records=1)
+    result = waiting(deployment.session())
+    assert [blocker.reason for blocker in result.blockers] == reasons_left
+    assert result.failed.recovered is not bool(reasons_left)
+    assert result.failed.by_reason == {"service_unavailable": 1}, "it has failed all the same"
+    deployment.stack.service("lambda").event_source = "Disabled"
+    assert (found(deployment)[0].reason, found(deployment)[0].since is None) == ("paused", not reasons_left)
+
+
+def test_a_blocker_found_twice_is_listed_once(deployment: Deployment) -> None:
+    open_circuit(deployment, "audience:4182", since=int(time.time()))
+    deployment.log("Worker", "delivery incomplete", deferred=["circuit_open"], audience_ids=["4182"])
+    assert [blocker.reason for blocker in found(deployment)] == ["circuit_open"]
+
+
+def test_an_unread_circuit_breaker_does_not_hide_a_pause(deployment: Deployment) -> None:
+    del deployment.stack._names["MembershipTable"]
+    deployment.stack.service("lambda").event_source = "Disabled"
+    result = waiting(deployment.session())
+    assert [blocker.reason for blocker in result.blockers] == ["paused"]
+    (unknown,) = result.unknown
+    assert unknown.startswith("Not known: circuit breakers.")
+
+
+def test_an_exit_without_identifiers_is_not_explained_as_an_event_without_them() -> None:
+    assert reasons.parked("no_identifier").means.startswith("an exit without identifiers")
+
+
+@given(st.text(max_size=40))
+def test_any_reason_is_explained(reason: str) -> None:
+    assert reasons.explained(reason).means
+    assert reasons.parked(reason) == reasons.explained(reason)
+
+
+def test_a_stack_without_logs_names_what_is_unknown(deployment: Deployment) -> None:
+    for name in ("RefreshLogGroup", "WorkerLogGroup"):
+        del deployment.stack._names[name]
+    assert [each.split(".")[0] for each in waiting(deployment.session()).unknown] == [
+        "Not known: access token",
+        "Not known: failed uploads",
+        "Not known: changes that wait for jobs",
+    ]

@@ -1,0 +1,437 @@
+"""`make deploy` says where it deploys or what is missing, before it builds; the stack's tags name what is deployed."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from aiohttp import web
+from moto import mock_aws
+from moto.backends import get_backend
+
+from audience_sync.aws.membership_rows import SHARDS
+from audience_sync.delivery.uploads import Limits
+from audience_sync.members.erasure.status import OVERDUE_AFTER
+from audience_sync.operations.audience_trends import MATCH_RATE_FALL, SILENT_DAYS
+from local.template import read_document
+from scripts import publish, repair, stack_policy
+from scripts.deploy_target import NOW, ROOT, CannotDeploy, Target, describe, target
+from tests.support.servers import serve
+
+CONFIG: dict[str, Any] = {
+    "version": 0.1,
+    "default": {
+        "global": {"parameters": {"stack_name": "audience-sync"}},
+        "deploy": {"parameters": {"region": "eu-west-1", "profile": "ads"}},
+    },
+    "staging": {"global": {"parameters": {"stack_name": "audience-sync-staging"}}},
+}
+OPEN = Target(region=None, profile=None, stack="audience-sync", guided=False)
+HERE = Target(region="eu-west-1", profile=None, stack="audience-sync", guided=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param([], Target("eu-west-1", "ads", "audience-sync", guided=False), id="all from samconfig.toml"),
+        pytest.param(
+            ["--region", "us-east-1", "--stack-name=mine", "--profile", "other"],
+            Target("us-east-1", "other", "mine", guided=False),
+            id="arguments go first",
+        ),
+        pytest.param(
+            ["--config-env", "staging", "--parameter-overrides", "Region=EU", "BatchWindow=60"],
+            Target(None, None, "audience-sync-staging", guided=False, parameters={"Region": "EU", "BatchWindow": "60"}),
+            id="another environment, and parameters",
+        ),
+        pytest.param(
+            ["--guided", "--disable-rollback"],
+            Target("eu-west-1", "ads", "audience-sync", guided=True, disable_rollback=True),
+            id="guided, without rollback",
+        ),
+    ],
+)
+def test_arguments_override_samconfig_as_in_sam(arguments: list[str], expected: Target) -> None:
+    assert target(arguments, CONFIG) == expected
+
+
+def test_an_unknown_environment_is_reported_with_the_known_ones() -> None:
+    with pytest.raises(CannotDeploy, match=r"no environment prod\. It has: default, staging\."):
+        target(["--config-env", "prod"], CONFIG)
+
+
+@pytest.fixture
+def signed_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No region, no credentials, no profile, and no metadata of an EC2 instance."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+
+@pytest.fixture
+def signed_in(signed_out: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # noqa: ARG001 - goes before
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "made-up")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
+    with mock_aws():
+        yield
+
+
+@pytest.mark.usefixtures("signed_out")
+@pytest.mark.parametrize(
+    ("chosen", "key_id", "remedy"),
+    [
+        pytest.param(OPEN, "", "AWS_REGION=eu-west-1 make deploy", id="no region"),
+        pytest.param(HERE, "", "AWS credentials are missing or incomplete", id="no credentials"),
+        pytest.param(HERE, "made-up", "AWS credentials are missing or incomplete", id="half of the credentials"),
+        pytest.param(replace(HERE, profile="ads"), "", "no such profile", id="a profile that is not configured"),
+    ],
+)
+def test_a_missing_region_credential_or_profile_is_reported_before_the_build(
+    monkeypatch: pytest.MonkeyPatch, chosen: Target, key_id: str, remedy: str
+) -> None:
+    if key_id:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id)
+    with pytest.raises(CannotDeploy, match=remedy):
+        describe(chosen, {})
+
+
+@pytest.mark.usefixtures("signed_out")
+def test_a_repair_without_a_region_ends_as_a_deployment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["repair"])
+    with pytest.raises(SystemExit):
+        repair.main()
+    assert "No AWS region is set" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_rejected_credentials_are_reported_with_the_error_code_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = "<ErrorResponse><Error><Code>ExpiredToken</Code><Message>secret</Message></Error></ErrorResponse>"
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=403, text=refusal, content_type="text/xml")
+
+    app = web.Application()
+    app.router.add_post("/", refuse)
+    with serve(lambda: app) as aws:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", aws.url)
+        with pytest.raises(CannotDeploy, match=r"not accept the credentials \(ExpiredToken\). Sign in again.$"):
+            describe(HERE, {})
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize(
+    ("chosen", "environment", "where"),
+    [
+        pytest.param(HERE, {"AWS_REGION": "us-east-1"}, "in eu-west-1", id="samconfig.toml goes first"),
+        pytest.param(OPEN, {"AWS_REGION": "us-east-1"}, "in us-east-1", id="the environment"),
+        pytest.param(replace(OPEN, guided=True), {}, "in the region that SAM asks for", id="SAM asks"),
+    ],
+)
+def test_the_deployment_target_is_printed_with_stack_account_and_region(
+    chosen: Target, environment: dict[str, str], where: str
+) -> None:
+    assert describe(chosen, environment) == f"The stack is audience-sync, in the account 123456789012, {where}."
+
+
+def created(**parameters: str) -> None:
+    """Create the stack audience-sync in eu-west-1, with the parameters of the template and one resource."""
+    declared: dict[str, dict[str, str]] = {key: {} for key in parameters} | read_document()["Parameters"]
+    template = {
+        "Parameters": {
+            name: {"Type": "String", "Default": str(each.get("Default", ""))} for name, each in declared.items()
+        },
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+    }
+    boto3.client("cloudformation", "eu-west-1").create_stack(
+        StackName="audience-sync",
+        TemplateBody=json.dumps(template),
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+    )
+
+
+def in_state(status: str, **parameters: str) -> None:
+    created(**parameters)
+    (stack,) = get_backend("cloudformation")["123456789012"]["eu-west-1"].stacks.values()
+    stack.status = status
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        pytest.param("ROLLBACK_COMPLETE", "sam delete --stack-name audience-sync", id="first deployment, rolled back"),
+        pytest.param("ROLLBACK_FAILED", "sam delete --stack-name audience-sync", id="the first, rollback failed"),
+        pytest.param("UPDATE_ROLLBACK_FAILED", "continue-update-rollback --stack-name audience-sync", id="an update"),
+        pytest.param("UPDATE_FAILED", "ARGS=--disable-rollback.* rollback-stack", id="an update without rollback"),
+        pytest.param("CREATE_FAILED", "ARGS=--disable-rollback.* rollback-stack", id="the first, without rollback"),
+        pytest.param("DELETE_FAILED", "Finish it: .* delete", id="a removal"),
+        pytest.param("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "Wait until it has ended", id="another deployment"),
+        pytest.param("IMPORT_ROLLBACK_FAILED", "describe-stack-events", id="a state that this stack should not reach"),
+    ],
+)
+def test_a_stack_that_cannot_be_updated_is_refused_with_the_remedy_of_its_state(status: str, remedy: str) -> None:
+    in_state(status)
+    with pytest.raises(CannotDeploy, match=rf"\({status}\)\. .*{remedy}"):
+        describe(HERE, {})
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize(
+    ("status", "chosen", "parameters"),
+    [
+        ("UPDATE_ROLLBACK_COMPLETE", HERE, {"Region": "EU", "BatchWindow": "10"}),
+        ("REVIEW_IN_PROGRESS", HERE, {}),
+        ("UPDATE_FAILED", replace(HERE, disable_rollback=True), {}),
+        ("CREATE_COMPLETE", replace(HERE, guided=True, stack="a-second-stack"), {"Region": "EU"}),
+        ("CREATE_COMPLETE", replace(HERE, guided=True), {}),
+    ],
+)
+def test_a_stack_in_order_can_be_updated(status: str, chosen: Target, parameters: dict[str, str]) -> None:
+    in_state(status, **parameters)
+    assert describe(chosen, {}).startswith(f"The stack is {chosen.stack}, in")
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_deploying_guided_again_is_refused_if_it_would_reset_parameters() -> None:
+    created(Region="EU", BatchWindow="10", JobSeconds="900")
+    guided = replace(HERE, guided=True)
+    with pytest.raises(CannotDeploy, match=r"Enter would change BatchWindow, Region\. Deploy without --guided"):
+        describe(guided, {})
+    saved = replace(guided, parameters={"Region": "EU", "BatchWindow": "10"})
+    assert describe(saved, {}).startswith("The stack is audience-sync")
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_a_stack_whose_rows_this_version_would_not_find_is_not_updated() -> None:
+    created(MembershipShards="16")
+    with pytest.raises(CannotDeploy, match=r"Most rows .* in 16 shards, .* in 8\. Deploy a second stack"):
+        describe(HERE, {})
+
+
+KEYS = [f"arn:aws:kms:eu-west-1:123456789012:key/{number}" for number in range(2)]
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize("key", ["", KEYS[1]], ids=["cleared", "a different one"])
+def test_a_key_is_not_changed_while_messages_under_it_would_become_unreadable(key: str) -> None:
+    created(KmsKeyArn=KEYS[0])
+    assert describe(HERE, {}), "it stays"
+    with pytest.raises(CannotDeploy, match=f"give PreviousKmsKeyArn={KEYS[0]}"):
+        describe(replace(HERE, parameters={"KmsKeyArn": key}), {})
+    assert describe(replace(HERE, parameters={"KmsKeyArn": key, "PreviousKmsKeyArn": KEYS[0]}), {})
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param('Region="EU" AlarmEmail=""', id="as SAM saves them"),
+        pytest.param(["Region=EU", 'AlarmEmail=""'], id="a list"),
+        pytest.param({"Region": "EU", "AlarmEmail": ""}, id="a table"),
+        pytest.param('ParameterKey=Region,ParameterValue=EU ParameterKey=AlarmEmail,ParameterValue=""', id="long"),
+    ],
+)
+def test_parameter_overrides_are_read_as_a_string_a_list_or_a_table(overrides: object) -> None:
+    config = {"default": {"deploy": {"parameters": {"parameter_overrides": overrides}}}}
+    assert target([], config).parameters == {"Region": "EU", "AlarmEmail": ""}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ("Region=EU KmsKeyARN=arn", r"No parameter KmsKeyARN\. Is it KmsKeyArn\? Correct"),
+        ({"AlarmMail": "a@b.co"}, r"No parameter AlarmMail\. Is it AlarmEmail\? Correct"),
+        ("ParameterKey=Quux,ParameterValue=1", r"No parameter Quux\. Correct"),
+        ("BatchWindow=60 LogLevel=WARNING", "LogLevel is no longer a parameter: INFO applies"),
+        ("BatchWindow=60 file://p.yaml", "SAM would read the file, whose names nobody checks here"),
+        ('"KmsKeyARN"="x" BatchWindow=60', "SAM would read names in quotes, whose names nobody checks here"),
+    ],
+)
+def test_a_parameter_that_sam_would_leave_out_is_refused_with_its_name_or_constant(overrides: Any, said: str) -> None:
+    with pytest.raises(CannotDeploy, match=said):
+        target([], {"default": {"deploy": {"parameters": {"parameter_overrides": overrides}}}})
+
+
+def test_the_guide_to_updates_names_each_constant_in_place_of_a_parameter() -> None:
+    upload, days, percent = Limits(), OVERDUE_AFTER / 86_400, 100 * MATCH_RATE_FALL
+    numbers = (days, percent, upload.max_records, upload.max_bytes, SHARDS, SILENT_DAYS)
+    assert [value for value in NOW.values() if value[0].isdigit()] == [f"{each:,.0f}" for each in numbers]
+    guide = " ".join((ROOT / "docs/operate.md").read_text(encoding="utf-8").split())
+    assert [f"`{name}` {value}" for name, value in NOW.items() if f"`{name}` {value}" not in guide] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["BatchWindow=60", "AudienceNamePrefix=Brand A - "], id="quoted once, which make's shell removes"),
+        pytest.param(["AudienceNamePrefix=Brand ", "BatchWindow=60"], id="a space at the end"),
+        pytest.param(["AudienceNamePrefix=", "BatchWindow=60"], id="empty without quotes"),
+    ],
+)
+def test_a_value_that_sam_would_truncate_or_drop_is_refused_with_a_line_that_works(words: list[str]) -> None:
+    with pytest.raises(CannotDeploy, match="the value of AudienceNamePrefix") as caught:
+        target(["--parameter-overrides", *words], CONFIG)
+    ((line, config),) = re.findall(
+        r"(ARGS=.*\"), or in samconfig.toml: parameter_overrides = '(.*)'", str(caught.value)
+    )
+    (arguments,) = shlex.split(line.removeprefix("ARGS="))
+    for chosen in (target(shlex.split(arguments), CONFIG), target(["--parameter-overrides", config], CONFIG)):
+        assert chosen.parameters == {"AudienceNamePrefix": "VALUE"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A clone with a `sam` that prints its arguments and its region."""
+    (tmp_path / "scripts").mkdir()
+    for name in ("deploy.sh", "name_commit.sh"):
+        shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "samconfig.toml").write_text("version = 0.1\n", encoding="utf-8")
+    (tmp_path / "sam/bin").mkdir(parents=True)
+    for path, line in (
+        ("scripts/tool.sh", f"echo {tmp_path}/sam"),
+        ("sam/bin/sam", 'echo "$*" "$AWS_DEFAULT_REGION"'),
+        ("sam/bin/python", 'echo "$*" >> .aws-sam/policy'),
+    ):
+        (tmp_path / path).write_text(f"#!/bin/bash\n{line}\n", encoding="utf-8")
+        (tmp_path / path).chmod(0o755)
+    (tmp_path / ".aws-sam/build").mkdir(parents=True)
+    shutil.copy(ROOT / "template.yaml", tmp_path / ".aws-sam/build")
+    (tmp_path / ".gitignore").write_text(".aws-sam/\n", encoding="utf-8")
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    commit(tmp_path)
+    return tmp_path
+
+
+def commit(project: Path) -> None:
+    subprocess.run(["git", "-C", project, "add", "--all"], check=True)
+    author = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+    subprocess.run(["git", "-C", project, *author, "commit", "--quiet", "--message", "test"], check=True)
+
+
+def deployed(project: Path, *arguments: str, **variables: str) -> str:
+    """What `sam` gets."""
+    environment = variables | {"PATH": os.environ["PATH"], "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}
+    command = [str(project / "scripts/deploy.sh"), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def stated_commit(project: Path) -> str:
+    """The output of the template that is deployed."""
+    built: dict[str, Any] = read_document(project / ".aws-sam/build/template.yaml")
+    assert built["Outputs"]["EventsUrl"]["Value"] == read_document()["Outputs"]["EventsUrl"]["Value"]
+    commit_id: str = built["Outputs"]["Commit"]["Value"]
+    return commit_id
+
+
+@pytest.mark.parametrize("freed", ["", "EventsQueue EventsDeadLetterQueue"])
+def test_a_deployment_may_lose_data_of_named_resources_only_and_the_next_may_not(project: Path, freed: str) -> None:
+    deployed(project, "--stack-name=a", **({"ALLOW_DATA_LOSS": freed} if freed else {}))
+    calls = (project / ".aws-sam/policy").read_text(encoding="utf-8")
+    assert calls == f"-m scripts.stack_policy --free {freed} --stack-name=a\n-m scripts.stack_policy --stack-name=a\n"
+
+
+def set_policy(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[dict[str, Any]]:
+    """Run the script, and return the statements of the stack's policy."""
+    monkeypatch.setattr("sys.argv", ["stack_policy", *arguments, "--region", "eu-west-1"])
+    stack_policy.main()
+    stored = boto3.client("cloudformation", "eu-west-1").get_stack_policy(StackName="audience-sync")
+    statements: list[dict[str, Any]] = json.loads(stored["StackPolicyBody"])["Statement"]
+    return statements
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_the_stack_policy_keeps_tables_secrets_and_queues_but_those_that_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["stack_policy", "--region", "eu-west-1"])
+    stack_policy.main()  # there is no stack yet
+    created()
+    _, deny = set_policy(monkeypatch)
+    assert (deny["Effect"], deny["Action"], deny["Resource"]) == ("Deny", ["Update:Delete", "Update:Replace"], "*")
+    types = [f"AWS::{each}" for each in ("DynamoDB::Table", "SecretsManager::Secret", "SQS::Queue")]
+    assert deny["Condition"] == {"StringEquals": {"ResourceType": types}}
+    _, freed = set_policy(monkeypatch, "--free", "EventsQueue EventsDeadLetterQueue")
+    names = ["LogicalResourceId/EventsQueue", "LogicalResourceId/EventsDeadLetterQueue"]
+    assert freed == {name: value for name, value in deny.items() if name != "Resource"} | {"NotResource": names}
+    assert set_policy(monkeypatch, "--free", "")[1] == deny
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize(("names", "unknown"), [("1", "1"), ("MembershipTable EventQueue", "EventQueue")])
+def test_data_of_something_unnamed_or_unknown_is_not_freed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], names: str, unknown: str
+) -> None:
+    created()
+    with pytest.raises(SystemExit):
+        set_policy(monkeypatch, "--free", names)
+    assert f"CredentialsSecret, TokenSecret; not {unknown}." in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_a_stack_policy_of_somebody_else_stays(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    created()
+    foreign = {"Statement": [stack_policy.ALLOW, stack_policy.ALLOW | {"Effect": "Deny", "Resource": "*"}]}
+    stacks = boto3.client("cloudformation", "eu-west-1")
+    stacks.set_stack_policy(StackName="audience-sync", StackPolicyBody=json.dumps(foreign))
+    assert set_policy(monkeypatch) == foreign["Statement"]
+    assert "has not set. It stays" in capsys.readouterr().err
+
+
+def test_a_stack_from_a_bucket_gets_the_same_stack_policy_at_its_launch_and_its_updates() -> None:
+    guide = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
+    (set_before_the_update,) = re.findall(r"--stack-policy-body '(.*)'", guide)
+    printed = publish.launch("https://s3.test", "releases", "ads/1.0/template.yaml", "eu-west-1", "1.0")
+    (at_the_launch,) = re.findall(r"--stack-policy-body '(.*)'", printed)
+    (terraform,) = re.findall(r"policy_body  = <<EOT\n(.*)\nEOT", printed)
+    assert {set_before_the_update, at_the_launch, terraform} == {stack_policy.policy()}
+
+
+def test_the_stack_is_tagged_with_the_version_and_arguments_come_last(project: Path) -> None:
+    printed = deployed(project, "--tags", "team=ads").split()
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert printed == ["deploy", "--tags", f"version={version}", "--tags", "team=ads", "eu-west-1"]
+
+
+def test_a_new_commit_changes_an_output_and_no_tag(project: Path) -> None:
+    before = deployed(project)
+    first = stated_commit(project)
+    (project / "README.md").write_text("other words", encoding="utf-8")
+    commit(project)
+    assert deployed(project) == before
+    head = ["git", "-C", str(project), "rev-parse", "--short", "HEAD"]
+    second = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
+    assert first != second == stated_commit(project)
+
+
+def test_uncommitted_files_mark_the_commit_as_modified(project: Path) -> None:
+    (project / "new").touch()
+    deployed(project)
+    assert stated_commit(project).endswith("-modified")
+
+
+def test_tags_in_samconfig_are_kept(project: Path) -> None:
+    with (project / "samconfig.toml").open("a", encoding="utf-8") as config:
+        config.write('[default.deploy.parameters]\ntags = "team=ads"\n')
+    assert deployed(project) == "deploy eu-west-1\n"
+
+
+@pytest.mark.parametrize("arguments", [["--stack-name", "mine"], ["--stack-name=mine"]])
+def test_the_code_of_another_stack_is_uploaded_under_its_own_prefix(project: Path, arguments: list[str]) -> None:
+    printed = deployed(project, *arguments)
+    assert "--s3-prefix mine --stack-name" in printed
+    assert "--s3-prefix" not in deployed(project), "samconfig.toml has that of its stack"
