@@ -15,8 +15,8 @@ from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.operations.audit import HOUR
 from local.template import ROOT, Template
-from tests.functions.conftest import AUDIENCE, Cloud
 from tests.functions.test_audit import DAY, FindingsHarness
+from tests.support.cloud import AUDIENCE, Cloud
 
 RUNBOOK = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
 TABLE = RUNBOOK.split("\n## Who hears which fault\n")[1].split("\n## ")[0]
