@@ -13,6 +13,7 @@ from audience_sync.amazon_ads.destination import Api, advertiser_of, connection_
 from audience_sync.audiences.dataset_creation import NO_ERASURE, UNCHANGEABLE
 from audience_sync.errors import InvalidAudience
 from audience_sync.members.membership import Audience
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import WrongUsage, sentence
 from audience_sync_cli.frame.screen import counted
 from audience_sync_cli.frame.session import Session, command
@@ -119,7 +120,7 @@ def create(
     note_ttl(session, made.audience_id, listed.settings.get("ttl"))
     if not listed.computation_key:
         session.screen.say(
-            f"Next, link it to the Segment audience: `audience-sync audiences link {made.audience_id} --key ...`."
+            f"Next, link it to the Segment audience: `{to_paste('audiences link', made.audience_id, key='KEY')}`."
         )
     differs = [each.as_json() for each in made.mismatches]
     session.screen.result(audience_json(listed) | {"created": bool(made.attempts), "differs": differs})
@@ -184,7 +185,7 @@ def create_dataset(session: Session, extras: Mapping[str, Any]) -> None:
     screen.say("")
     report_shares(session, listed, made.shares)
     if not listed.computation_key:
-        screen.say(f"Next, link it to the Segment audience: {link_command(listed, '--key KEY')}.")
+        screen.say(f"Next, link it to the Segment audience: `{link_command(listed, key='KEY')}`.")
     more = {"created": made.is_new, "differs": [{"field": name, "remedy": each} for name, each in made.differs.items()]}
     shares = [share_text.share_json(each) for each in made.shares]
     screen.result(audience_json(listed) | more | {"datasetName": wanted.name, "shares": shares})
@@ -194,6 +195,6 @@ def refuse_update(audience: Audience) -> None:
     """Refuse to change a dataset at Amazon. Raises WrongUsage."""
     raise WrongUsage(
         "A dataset cannot be changed at Amazon, and has no time to live or fee.",
-        f"Change its name, country and key in the stack with {link_command(audience, '...')}, and its targets with"
+        f"Change its name, country and key in the stack with `{link_command(audience)}`, and its targets with"
         " `audience-sync audiences share` and `unshare`; for anything else, create another dataset.",
     )

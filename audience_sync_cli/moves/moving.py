@@ -9,6 +9,7 @@ import typer
 from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.audiences.dataset_creation import NO_ERASURE
 from audience_sync.members.membership import Audience
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import OperatorError, TryLater, sentence
 from audience_sync_cli.frame.screen import counted
 from audience_sync_cli.frame.session import Session, command
@@ -66,7 +67,7 @@ def move(
         saying_how_to_go_on(session, line) as done,
     ):
         target = _declared(session, plan)
-        back = f"`audience-sync audiences end {target.audience_id}` takes the move back"
+        back = f"`{to_paste('audiences end', target.audience_id)}` takes the move back"
         done.append(f"Events reach both audiences; {back}.")
         wait_for_ingest(session)
         waiting = wait_for_earlier_changes(session)
@@ -197,8 +198,8 @@ def _say_next(session: Session, source: Audience, target: Audience, waiting: int
         )
     screen.say(
         f"{source.name or source.audience_id} is now {target.audience_id}. Use it in your campaigns, and when they no "
-        f"longer need the old one, run `audience-sync audiences end {source.audience_id}`. Until then, both are "
-        f"current; `audience-sync audiences end {target.audience_id}` takes the move back."
+        f"longer need the old one, run `{to_paste('audiences end', source.audience_id)}`. Until then, both are "
+        f"current; `{to_paste('audiences end', target.audience_id)}` takes the move back."
     )
 
 

@@ -122,7 +122,7 @@ class SqsQueues:
         """Delete a received message. Raises QueueDoesNotExist, ReceiptHandleIsInvalid; see `Queue.delete`."""
         self.find(queue).delete(handle, now=self._clock())
 
-    def change_visibility(self, queue: str, handle: str, seconds: int) -> None:
+    def change_visibility(self, queue: str, handle: str, seconds: float) -> None:
         """Make a message in flight visible in `seconds`. Raises as `Queue.change_visibility` does."""
         self.find(queue).change_visibility(handle, seconds, now=self._clock())
 

@@ -56,17 +56,6 @@ RICH = [  # every directive, and every field
         },
     },
     {
-        "name": "Liquid",
-        "trigger": 'type = "track" or type = "identify"',
-        "fields": {
-            "external_user_id": {"@liquid": "{{ userId | default: traits.id | strip }}"},
-            "email": {"@liquid": "{% if traits.email contains '@' %}{{ traits.email | remove: traits.a }}{% endif %}"},
-            "phone": {
-                "@liquid": "{% assign p = properties.phone | split: '' | join: traits.b %}{{ p | slice: 0, 20 }}"
-            },
-        },
-    },
-    {
         "name": "Rows",
         "trigger": 'event != "Audience Entered"',
         "membership": {"value": {"@path": "$.properties.state"}, "enter": ["in", True], "exit": ["out", 0]},
