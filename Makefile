@@ -104,7 +104,7 @@ invoke: $(SETUP) $(BUILT)  ## sam local invoke of the functions on events/ (need
 rehearse: $(SETUP) $(BUILT)  ## deploy the last release, update it and delete it, on this machine
 	scripts/rehearse.sh
 
-deploy: $(SETUP)  ## build and sam deploy (ARGS=--guided asks for each parameter; ALLOW_DATA_LOSS=1 lets it delete a queue or table)
+deploy: $(SETUP)  ## build and sam deploy (ARGS=--guided asks for each parameter; ALLOW_DATA_LOSS="NAME NAME": tables and queues that it may delete)
 	@$(BIN)/python -m scripts.deploy_target $(ARGS)
 	$(MAKE) build
 	scripts/deploy.sh $(ARGS)

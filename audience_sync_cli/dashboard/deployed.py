@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
-from audience_sync.runtime.metric_names import AUDIENCES_SHRUNK
+from audience_sync.runtime.metric_names import FINDINGS
 from audience_sync_cli.dashboard import logs, plots
 from audience_sync_cli.dashboard.facts import (
     Activity,
@@ -33,6 +33,7 @@ from audience_sync_cli.frame.stacks import Stack
 from audience_sync_cli.frame.times import DAY, HOUR
 from audience_sync_cli.stack.counts import Counts, Depth, depth, event_queue_depth
 from audience_sync_cli.stack.dead_letters import DeadLetters
+from audience_sync_cli.stack.findings import open_findings
 from audience_sync_cli.stack.function_logs import FUNCTIONS
 from audience_sync_cli.stack.stack_metrics import StackMetrics
 
@@ -219,13 +220,13 @@ class DeployedStack:
         """Return the stack's alarms by name. Another stack may begin with this name; alarm names have no dash."""
         prefix = f"{self._stack.name}-"
         pages = self._stack.service("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix)
+        found = "\n".join(each.sentence for each in open_findings(self._stack))  # of one alarm, with a fixed text
         alarms = [
             Alarm(
                 each["AlarmName"].removeprefix(prefix),
                 each["StateValue"],
                 each["StateUpdatedTimestamp"].timestamp(),
-                # The audit sets the state of this one, and says as the reason what an alarm's fixed text cannot.
-                each.get("StateReason" if each.get("MetricName") == AUDIENCES_SHRUNK else "AlarmDescription", ""),
+                found if each.get("MetricName") == FINDINGS else each.get("AlarmDescription", ""),
             )
             for page in pages
             for each in page["MetricAlarms"]

@@ -183,7 +183,7 @@ class Following:
         try:
             report = self._session.amazon.job(way.job_id or "")
         except NotFound:
-            way.end = End("rejected", "Amazon does not know the job.", "See JobsUnresolved in docs/runbook.md.")
+            way.end = End("rejected", "Amazon does not know the job.", "See Findings in docs/runbook.md.")
             return
         if report.is_final:
             is_odd = not report.sizes.received and not all(change.exits for change in way.changes)

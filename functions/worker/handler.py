@@ -133,10 +133,8 @@ def _emit_metrics(report: BatchReport, *, is_new_stack: bool) -> None:
             metric_names.CHANGES_SUPERSEDED: report.superseded,
             metric_names.CHANGES_PARKED: report.parked,
             metric_names.ERASURES_RECORDED: report.erasures,
-            metric_names.MESSAGES_DEFERRED: len(report.deferred) + report.requeued,
             metric_names.UPLOADS_SENT: len(report.jobs),
             metric_names.UPLOADS_FAILED: report.failed_uploads.total(),
-            metric_names.RECORDS_SENT: sum(len(job.changes) for job in report.jobs),
             metric_names.RECORDS_REPEATED: report.repeated.total(),
         }
     )

@@ -34,7 +34,7 @@ HEADLINES = {
     "revoked": "Amazon no longer accepts the stored authorization. Run audience-sync connect.",
     "parked": "Some changes need you.",
     "stuck events": "Some events need you.",
-    "unshared": "The alarm SharesRevoked is on.",
+    "unshared": "Everything has arrived.",
     "many": "Changes are on their way.",
 }
 # Notes what the policy refuses and what a script raises, from before the page's own scripts run.

@@ -78,7 +78,9 @@ class Cloud:
     def enter(self, function: str, **variables: str) -> None:
         """Set the environment of one function, as a new execution environment does."""
         declared = self.template.functions()[function].environment
-        for name, value in (self.template.resolve(dict(declared)) | variables).items():
+        # The template has an account, for the sake of the datasets function.
+        no_account = {"DATA_MANAGER_ACCOUNT_ID": "", "READS_DATASETS": "no"}
+        for name, value in (self.template.resolve(dict(declared)) | no_account | variables).items():
             self.monkeypatch.setenv(name, str(value))
         for cached in (
             ingest.dependencies,

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from audience_sync.aws.checkpoint import AUDIT, Checkpoint
+from audience_sync.aws.checkpoint import AUDIT, FINDINGS, Checkpoint
 from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.operations.findings import AuditFinding, Findings
 from audience_sync.runtime.metric_names import (
     AUDIENCE_MATCH_RATE,
     AUDIENCE_RECEIVED,
@@ -23,6 +24,7 @@ from audience_sync.runtime.metric_names import (
     EVENTS_REJECTED_BY_REASON,
     REQUESTS_UNAUTHORIZED,
 )
+from audience_sync_cli.checks.status import status
 from audience_sync_cli.dashboard import deployed, plots
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES
@@ -275,7 +277,7 @@ def test_a_dataset_shows_its_most_recently_read_shares(
 
 def test_only_alarms_of_this_stack_are_shown(deployment: Deployment, shown: DeployedStack) -> None:
     cloudwatch = deployment.stack.service("cloudwatch")
-    for name in ("mine-DeadLetters", "mine-WorkerErrors", "mine-too-DeadLetters", "another-DeadLetters"):
+    for name in ("mine-DeadLetters", "mine-FunctionErrors", "mine-too-DeadLetters", "another-DeadLetters"):
         cloudwatch.put_metric_alarm(
             AlarmName=name,
             AlarmDescription="What to do.",
@@ -287,7 +289,31 @@ def test_only_alarms_of_this_stack_are_shown(deployment: Deployment, shown: Depl
     cloudwatch.set_alarm_state(AlarmName="mine-DeadLetters", StateValue="ALARM", StateReason="one dead letter")
     alarms = shown.read("").alarms
     assert alarms is not None
-    assert [(each.name, each.state == "ALARM") for each in alarms] == [("DeadLetters", True), ("WorkerErrors", False)]
+    assert [(each.name, each.state == "ALARM") for each in alarms] == [("DeadLetters", True), ("FunctionErrors", False)]
+
+
+def test_the_alarm_of_findings_has_the_sentences_of_all_that_are_open_and_status_prints_them(
+    deployment: Deployment, shown: DeployedStack
+) -> None:
+    deployment.stack.service("cloudwatch").put_metric_alarm(
+        AlarmName="mine-Findings",
+        AlarmDescription="It has found something.",
+        Namespace="AudienceSync",
+        MetricName="Findings",
+        Period=86_400,
+        EvaluationPeriods=1,
+        Threshold=1,
+        Statistic="Sum",
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    opened = (AuditFinding("consent_ending", "Consent ends."), AuditFinding("refresh_stopped", "It has stopped."))
+    row = Checkpoint(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], AUDIT, FINDINGS)
+    row.save(Findings(opened).fields)
+    (alarm,) = shown.read("").alarms or ()
+    assert alarm.description == "Consent ends.\nIt has stopped."
+    answer = deployment.json(status)
+    assert [each["name"] for each in answer["findings"]] == ["consent_ending", "refresh_stopped"]
+    assert answer["needs"] == [], "they can wait"
 
 
 def test_the_progress_of_the_audit_is_shown(deployment: Deployment, shown: DeployedStack) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 # Partitions of the membership table, one for each task, so that each role can be limited to its own. No audience id
 # looks like them.
 AUDIT, RENEWAL, DATASETS, PUBLISHED = "#audit", "#renewal", "#datasets", "#published"
+FINDINGS = "findings"  # a row of the audit
 _UNAVAILABLE = "the membership table does not answer"
 
 
