@@ -1,6 +1,7 @@
 """The operator's documents name what exists: alarms, reason codes, metrics, log lines, commands of AWS and parts."""
 
 import ast
+import inspect
 import re
 import subprocess
 from itertools import pairwise
@@ -14,6 +15,7 @@ import pytest
 from botocore import xform_name
 from moto import mock_aws
 
+from audience_sync.operations import findings
 from audience_sync.reasons import DEFERRED, PARKED, REFUSED, REJECTED, Reason
 from audience_sync.runtime import metric_names
 from local.amazon.recipes import RECIPES
@@ -71,14 +73,6 @@ def test_the_table_of_urgency_lists_every_alarm_once() -> None:
     assert all(anchor == name.lower() for name, anchor in linked)
 
 
-# Alarms of functions, whose crashes and schedules are handled alike: their sections share what to do.
-SHARED = [
-    name
-    for name in ALARMS
-    if re.fullmatch(r"(Worker|Events|Jobs|Refresh|Audit|Renew|Datasets)(Errors|Stopped|Lag)", name)
-]
-
-
 def _check_parts(section: str, labels: tuple[str, ...]) -> None:
     assert [section.count(label) for label in labels] == [1] * len(labels)
     assert [section.index(label) for label in labels] == sorted(section.index(label) for label in labels)
@@ -87,28 +81,32 @@ def _check_parts(section: str, labels: tuple[str, ...]) -> None:
     assert ours == sorted(ours, reverse=True), "our commands come first: they need no AWS CLI"
 
 
-@pytest.mark.parametrize("alarm", [name for name in ALARMS if name not in SHARED])
+@pytest.mark.parametrize("alarm", ALARMS)
 def test_every_alarm_section_has_all_its_parts_in_order(alarm: str) -> None:
     section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0]
     _check_parts(section, ("**It means**", "**Safe:**", "**Look here first.**", "**Do:**", "**Over**"))
 
 
-@pytest.mark.parametrize("alarm", SHARED)
-def test_the_section_of_a_functions_alarm_links_to_the_shared_one(alarm: str) -> None:
-    means, safe = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0].strip().splitlines()
-    assert means.startswith("**It means** that ")
-    assert means.endswith(" See [background functions](#background-functions).")
-    assert safe.startswith("**Safe:** ")
+SAID = {2: "twice", 3: "three", 5: "five", 10: "ten", 20: "a fifth", 100: "a hundred"}  # counts and percent
+SAID |= {300: "five minutes", 1_800: "30 minutes", 259_200: "three days"}  # seconds
+THRESHOLDS = {name: RESOURCES[name]["Properties"].get("Threshold") for name in ALARMS}
 
 
-def test_the_section_shared_by_function_alarms_has_all_parts_and_a_row_for_each() -> None:
-    shared = RUNBOOK.split("\n## Background functions\n")[1].split("\n## ")[0]
-    _check_parts(shared, ("**Look here first.**", "**Do:**", "**Over**"))
-    rows = re.findall(r"^\| (\w+) \| `(\w+)` \| .+ \| .+ \|$", shared.split("**Over**")[1], re.MULTILINE)
-    assert sorted(alarm for alarm, _ in rows) == sorted(SHARED)
-    watched = {alarm: RESOURCES[alarm]["Properties"].get("Dimensions", [{}])[0].get("Value") for alarm in SHARED}
-    assert [row for row in rows if watched[row[0]] not in ({"Ref": row[1]}, {"Ref": "AWS::StackName"})] == []
-    assert {f"{function}Schedule" for alarm, function in rows if alarm.endswith("Stopped")} <= RULES
+@pytest.mark.parametrize("alarm", [name for name, each in THRESHOLDS.items() if isinstance(each, int) and each > 1])
+def test_the_template_its_description_and_the_runbook_say_the_same_threshold(alarm: str) -> None:
+    section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0].split("**Safe:**")[0]
+    for text in (RESOURCES[alarm]["Properties"]["AlarmDescription"], section):
+        assert SAID[THRESHOLDS[alarm]] in text.lower()
+
+
+def test_the_table_of_findings_has_each_that_the_audit_makes_in_its_order() -> None:
+    table = RUNBOOK.split("| finding | means | do |")[1].split("\n\n")[0]
+    made = re.findall(r'AuditFinding\(\s*"(\w+)"', inspect.getsource(findings))
+    named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert [each for each in named if each != findings.AUDIENCE_SHRUNK] == made
+    assert findings.AUDIENCE_SHRUNK in named
+    functions = re.findall(r"`F=(\w+)`", RUNBOOK)
+    assert {f"{function}Schedule" for function in functions} <= RULES
 
 
 def test_the_card_for_the_night_is_ten_lines_to_type() -> None:

@@ -215,7 +215,7 @@ class Reason(StrEnum):
         auto(),
         PARKED,
         "the message crashed the worker 20 times",
-        "see WorkerErrors in docs/runbook.md, then redrive",
+        "see FunctionErrors in docs/runbook.md, then redrive",
     )
     UNREADABLE = auto(), PARKED, "SQS moved the message, and it cannot be read", "drop it"
 

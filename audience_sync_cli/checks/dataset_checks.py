@@ -9,6 +9,7 @@ from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync.reasons import Reason
 from audience_sync_cli.checks import delivered
 from audience_sync_cli.checks.audience_readings import AudienceReadings
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import OperatorError, sentence
 from audience_sync_cli.frame.finding import Finding, problem
 from audience_sync_cli.frame.screen import counted
@@ -27,7 +28,7 @@ FEW = 10  # percent of the records received; fewer may be lost at any stage
 
 def at_amazon(readings: AudienceReadings) -> Finding:
     """Check that Amazon knows the dataset and gives access to it."""
-    report, show = readings.report, f"audience-sync audiences show {readings.name}"
+    report, show = readings.report, to_paste("audiences show", readings.name)
     if isinstance(report, OperatorError):
         return problem(str(report), report.remedy, show)
     if isinstance(report, NotFound):
@@ -40,12 +41,12 @@ def shares(readings: AudienceReadings) -> Finding:
     """Check that members reach an account."""
     if not isinstance(readings.report, DatasetReport):
         return Finding("ok", "Not known.")
-    command = f"audience-sync audiences show {readings.name}"
+    command = to_paste("audiences show", readings.name)
     if error := readings.report.failures.get("shares"):
         return Finding("note", f"Not checked. {sentence(str(error))}", command)
     ended = [f"{account(each)}: {state(each)}" for each in readings.report.ended]
     live = [each for each in readings.report.shares if not each.is_revoked]
-    again = f"audience-sync audiences share {readings.name} {as_typed(readings.report.ended)}"
+    again = to_paste("audiences share", readings.name, as_typed(readings.report.ended))
     why = f" {'; '.join(ended)}. {NEW_IN_DSP}" if ended else ""
     if not live:
         return Finding("problem", f"It is shared with nobody, so its members reach nobody.{why}", again)
@@ -66,7 +67,7 @@ def parked(readings: AudienceReadings) -> Finding:
     ):  # a reason code would blame the dataset
         audience, number = readings.audience.audience_id, counted(sum(readings.parked.values()), "dead letter")
         found = f"{number} of this audience. First put right what Amazon's audience names; then redrive them."
-        return result._replace(found=found, remedy=f"audience-sync parked redrive --audience {audience} --dry-run")
+        return result._replace(found=found, remedy=to_paste("parked redrive", audience=audience, dry_run=True))
     if Reason.ACCESS_DENIED not in readings.parked or not isinstance(
         readings.optional(lambda each: each.report), DatasetReport
     ):
@@ -85,7 +86,7 @@ def jobs(readings: AudienceReadings) -> Finding:
     if not invalid:
         return Finding("ok", "Ads Data Manager has no jobs; it reports no invalid record.")
     found = f"Amazon has counted {counted(invalid, 'invalid record')} over all uploads."
-    return Finding("note", found, f"audience-sync parked list --audience {readings.audience.audience_id}")
+    return Finding("note", found, to_paste("parked list", audience=readings.audience.audience_id))
 
 
 def match_rate(readings: AudienceReadings) -> Finding:
@@ -95,7 +96,7 @@ def match_rate(readings: AudienceReadings) -> Finding:
     if isinstance(error, AccessDenied):
         return Finding("ok", f"Not known: Amazon shows the counts of a dataset {_TO_WHOM}.")
     if error:
-        return Finding("note", f"Not checked. {sentence(str(error))}", f"audience-sync audiences show {readings.name}")
+        return Finding("note", f"Not checked. {sentence(str(error))}", to_paste("audiences show", readings.name))
     result, funnel = delivered.match_rate(readings), report.funnel
     if not funnel or not funnel.received:
         return result
@@ -105,8 +106,9 @@ def match_rate(readings: AudienceReadings) -> Finding:
     if lost * 100 < funnel.received * FEW:
         return result._replace(found=found)
     why, command = _LOST[stage]
+    command = command or to_paste("parked list", audience=readings.audience.audience_id)
     is_worse = result.state == "ok" and stage != "resolved"
-    return Finding("note" if is_worse else result.state, f"{found} {why}", command.format(readings=readings))
+    return Finding("note" if is_worse else result.state, f"{found} {why}", command)
 
 
 def minimum(readings: AudienceReadings) -> Finding:
@@ -120,7 +122,7 @@ def minimum(readings: AudienceReadings) -> Finding:
 _LOST = {  # the stages of the funnel after the first: why records do not reach it, and the next command
     "valid": (
         "Most of the others were refused for their format: the parked changes name the field.",
-        "audience-sync parked list --audience {readings.audience.audience_id}",
+        "",  # the list of parked changes
     ),
     "consented": (
         f"Most of the others lack consent: map amzn_user_data, tcf or gpp. {_LATER}",

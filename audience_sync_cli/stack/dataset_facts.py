@@ -8,6 +8,7 @@ from audience_sync.amazon_ads.data_manager.answers import Dataset, Metrics, Shar
 from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.errors import AccessDenied
 from audience_sync.members.membership import Audience
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import WrongUsage
 from audience_sync_cli.frame.screen import camel_case
 from audience_sync_cli.frame.session import Session
@@ -21,9 +22,10 @@ def is_dataset(audience: Audience) -> bool:
     return api_of(audience.destination) is Api.DATA_MANAGER
 
 
-def link_command(audience: Audience, more: str) -> str:
-    """Return the command that links a dataset."""
-    return f"`audience-sync audiences link {audience.audience_id} --api data-manager {more}`"
+def link_command(audience: Audience, *, key: str | None = None, also: bool = False) -> str:
+    """Return the line that links an audience again."""
+    api = Api.DATA_MANAGER if is_dataset(audience) else None
+    return to_paste("audiences link", audience.audience_id, api=api, key=key, also=also)
 
 
 def read_dataset(session: Session, text: str) -> Dataset:
@@ -93,8 +95,8 @@ def report_shares(session: Session, audience: Audience, shares: tuple[Share, ...
     if shares:
         session.screen.table(share_text.COLUMNS, share_text.rows(shares))
     if all(each.is_revoked for each in shares):
-        command = f"`audience-sync audiences share {audience.audience_id} {share_text.as_typed(shares)}`"
-        session.screen.note(f"It is shared with nobody, so its members reach nobody: {command}.", style="yellow")
+        command = to_paste("audiences share", audience.audience_id, share_text.as_typed(shares))
+        session.screen.note(f"It is shared with nobody, so its members reach nobody: `{command}`.", style="yellow")
 
 
 def read_metrics(session: Session, known: Audience) -> Metrics:
