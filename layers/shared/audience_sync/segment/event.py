@@ -9,11 +9,9 @@ from enum import StrEnum
 from types import NoneType
 from typing import Any
 
+from audience_sync.clock import MAX_AHEAD
 from audience_sync.errors import RejectedEvent
 from audience_sync.reasons import Reason
-
-# Milliseconds. A sender's clock may be this far ahead; such an event is dated now, so it cannot outrank later ones.
-MAX_AHEAD = 5 * 60_000
 
 type _Object = dict[str, Any]
 
