@@ -27,7 +27,7 @@ from audience_sync.quick_json import read_json_in_parts
 from audience_sync.reasons import Reason
 from audience_sync.segment.compiled_mapping import CompiledMapping, compile_mappings
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING
-from audience_sync.segment.event import safe_id
+from audience_sync.segment.event import shown_id
 from audience_sync.segment.mapping_config import compile_document
 from audience_sync.segment.trigger import compile_trigger
 
@@ -123,7 +123,7 @@ def _reported(
     result: IntakeResult, index: int, element: Any, found: Rejected | PartlyRejected | Denied
 ) -> list[MembershipChange]:
     """Add the rejections of an event to the result, and return its changes; none if it is not accepted."""
-    message_id = safe_id(element.get("messageId") if isinstance(element, dict) else None, element)
+    message_id = shown_id(element.get("messageId") if isinstance(element, dict) else None, index)
     match found:
         case PartlyRejected(changes, rejections):
             result.partial_rejections += [
