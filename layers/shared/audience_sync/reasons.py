@@ -118,7 +118,7 @@ class Reason(StrEnum):
         "an addition from more than 33 days ago, or a time before 1970",
         "re-sync the audience in Segment; to replay an archive, set AcceptOldEvents",
     )
-    TIME_AHEAD = auto(), REJECTED, "the time is more than five minutes ahead", "correct the sender's clock"
+    TIME_AHEAD = auto(), REJECTED | PARKED, "the time is more than five minutes ahead", "correct the sender's clock"
 
     # Requests
     UNAUTHORIZED = auto(), REFUSED, "a credential that does not match", "see RequestsUnauthorized in docs/runbook.md"
