@@ -33,7 +33,7 @@ def test_the_command_uses_the_timing_of_the_local_functions(stack: LocalStack) -
     timings = Session(Screen(), lambda: local(stack.where["api"])).timings
     for destination in (Destination(), ads_data_manager()):
         assert timings.of(destination).effective_after == JOB_DELAY * 1.25 + 2
-        assert timings.of(destination).longest_job == JOB_DELAY * 2 + 5
+        assert timings.of(destination).longest_job == JOB_DELAY * 2 + 3
 
 
 def test_a_person_who_returns_at_once_is_in_once_the_queue_is_empty(stack: LocalStack) -> None:

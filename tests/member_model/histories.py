@@ -114,16 +114,17 @@ def _changes(random: Random, theme: Theme) -> list[tuple[int, list[MembershipCha
     arrivals: list[tuple[int, list[MembershipChange]]] = []
     now = 0
     for number in range(random.choice((2, 2, 3, 3, 4, 5, 7))):
-        now += random.choice(theme.gaps)
+        joins = bool(arrivals) and arrivals[-1][1][0].audience_id == AUDIENCE and random.random() < 0.15
+        now += 0 if joins else random.choice(theme.gaps)
         at = round((NOW + now - random.choice(LATENESS)) * 1000)
-        if random.random() < notices:
+        if not joins and random.random() < notices:
             arrivals.append((now, [erasing_exit(MEMBER, at, f"n{number}")]))
             continue
         exits = random.random() < 0.5
         some = random.sample(names, random.randint(0 if exits else 1, min(2, len(names)) if size == 1 else 1))
         digests = [f"{name}{which:03}".ljust(64, "0") for name in some for which in range(size)]
         one = change(MEMBER, *digests, at=at, exits=exits, message_id=f"e{number}")
-        if arrivals and random.random() < 0.15 and arrivals[-1][1][0].audience_id == AUDIENCE:
+        if joins:
             arrivals[-1][1].append(one)
         else:
             arrivals.append((now, [one]))

@@ -65,7 +65,7 @@ class _Decided:
 
     @property
     def may_owe(self) -> bool:
-        """Whether to queue what is due by the row: unless its message comes back, nothing else does."""
+        """Whether to queue what is due by the row. If its message comes back, or a newer change came, that one does."""
         has_acted = self.changes_row or self.decision.upload is not None
         return has_acted and self.attempt is not Attempt.NOT_ACCEPTED
 

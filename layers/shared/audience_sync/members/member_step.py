@@ -9,6 +9,7 @@ Amazon applies an upload at any moment until `effective_after` seconds after it 
    `removals_effective_by = now + effective_after`. An exit sets `enters_effective_by = enter_sent + effective_after`.
 4. A change counts what it replaces, if that is owed, as sent by now: an exit the enter, and an enter that names
    everything to remove again the removal. Nobody knows which of its attempts took effect, and none follows.
+   What gets due within `late` seconds counts as under way: another worker may send it before the change is written.
 5. A mark belongs to the version that was sent: an attempt that was not accepted marks the row as owed only while the
    row's newest change is the one it was sent for, and nothing of its kind got a time since.
 
