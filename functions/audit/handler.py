@@ -174,7 +174,7 @@ def _report_findings(
         store.set_alarm(settings.findings_alarm, state, findings.reason(new, len(after.open) - len(new)))
     checkpoint.save(after.fields)
     for each in new:
-        logger.warning("finding", finding=each.name, about=each.about, detail=each.sentence)
+        logger.warning("finding", finding=each.name, about=each.about)  # the sentence has an audience's name
 
 
 def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadline: float) -> None:

@@ -318,7 +318,9 @@ def test_an_audience_that_shrinks_sets_off_the_alarm_once_with_the_sentence_of_d
     sentence = f"Since {since} its size is 1,000, 80% less than the 5,000 of the weeks before."
     told = f'audience_shrunk: "{AUDIENCE.name}" ({AUDIENCE.audience_id}): {sentence}'
     assert findings.audit()[:2] == ["ALARM", told]
-    assert sentence in printed()
+    (line,) = [json.loads(each) for each in printed().splitlines() if '"finding"' in each]
+    assert (line["finding"], line["about"]) == ("audience_shrunk", AUDIENCE.audience_id)
+    assert AUDIENCE.name not in json.dumps(line), "whoever creates an audience chooses its name"
     findings.reset()
     assert [findings.audit(hours)[1] for hours in (2, 3, 26)] == ["reset"] * 3
     findings.put(5_000, range(2, 5))
