@@ -15,7 +15,7 @@ from audience_sync.members.membership import Audience
 from audience_sync_cli.frame.errors import OperatorError, WrongUsage
 from audience_sync_cli.frame.session import Session
 from audience_sync_cli.stack import share_text
-from audience_sync_cli.stack.datasets import is_dataset
+from audience_sync_cli.stack.dataset_facts import is_dataset
 from audience_sync_cli.stack.listed import completions, find
 from audience_sync_cli.stack.options import NewTarget
 

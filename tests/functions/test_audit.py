@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.seen_reasons import SeenReasons
@@ -315,7 +314,7 @@ def test_an_audience_that_shrinks_sets_off_the_alarm_once_with_the_sentence_of_d
     shrinking: ShrinkHarness, printed: Callable[[], str]
 ) -> None:
     unknown = Audience("adm-1", destination=Destination.of({"api": "of a later version"}))
-    AudienceTable(shrinking.cloud.client("dynamodb"), shrinking.cloud.name_of("AudienceTable")).put(unknown, created=1)
+    shrinking.cloud.audiences.put(unknown, created=1)
     shrinking.put(5_000, range(-60, -3))
     assert shrinking.audit(-3)[0] == "OK"
     shrinking.put(1_000, range(-3, 2))

@@ -22,8 +22,7 @@ from tests.fuzz.inputs import Message, json_or_none
 from tests.fuzz.invariants import assert_amazon_takes, assert_is_safe_id, assert_repeats_nothing
 from tests.support.doubles.audiences import Listed
 
-EVENT_KEY = "event-key-for-the-tests-1"
-SIGNING_SECRET = "signing-secret-for-the-tests-2"
+EVENT_KEY, SIGNING_SECRET = "event-key-for-the-tests-1", "signing-secret-for-the-tests-2"
 NOW = 1_774_000_000_000  # epoch milliseconds; after all examples
 SECRET = {"eventKey": EVENT_KEY, "signingSecret": SIGNING_SECRET}
 AUDIENCES = (

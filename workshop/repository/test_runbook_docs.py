@@ -93,6 +93,18 @@ def test_every_alarm_section_has_all_its_parts_in_order(alarm: str) -> None:
     _check_parts(section, ("**It means**", "**Safe:**", "**Look here first.**", "**Do:**", "**Over**"))
 
 
+SAID = {2: "twice", 3: "three", 5: "five", 10: "ten", 20: "a fifth", 100: "a hundred"}  # counts and percent
+SAID |= {300: "five minutes", 1_800: "30 minutes", 259_200: "three days"}  # seconds
+THRESHOLDS = {name: RESOURCES[name]["Properties"].get("Threshold") for name in ALARMS}
+
+
+@pytest.mark.parametrize("alarm", [name for name, each in THRESHOLDS.items() if isinstance(each, int) and each > 1])
+def test_the_template_its_description_and_the_runbook_say_the_same_threshold(alarm: str) -> None:
+    section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0].split("**Safe:**")[0]
+    for text in (RESOURCES[alarm]["Properties"]["AlarmDescription"], section):
+        assert SAID[THRESHOLDS[alarm]] in text.lower()
+
+
 @pytest.mark.parametrize("alarm", SHARED)
 def test_the_section_of_a_functions_alarm_links_to_the_shared_one(alarm: str) -> None:
     means, safe = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0].strip().splitlines()

@@ -7,7 +7,8 @@ from audience_sync.members.membership import Audience
 from audience_sync_cli.dashboard.facts import Activity, AudienceFacts, Point, RejectedEvents, Warnings
 from audience_sync_cli.dashboard.ranges import LONGEST, Range
 from audience_sync_cli.frame.times import HOUR
-from audience_sync_cli.stack.metrics import (
+from audience_sync_cli.stack.presentation import mark
+from audience_sync_cli.stack.stack_metrics import (
     ARRIVALS,
     COMPLETIONS,
     OF_A_RANGE,
@@ -16,7 +17,6 @@ from audience_sync_cli.stack.metrics import (
     WARNINGS,
     StackMetrics,
 )
-from audience_sync_cli.stack.presentation import mark
 
 EVERY_COUNT, EVERY_REASON, EVERY_AUDIENCE = 60, 300, 900  # seconds between two readings; jobs are checked after 900
 EVERY_LONG = 300  # for ranges over a day: one bar is at least an hour

@@ -17,12 +17,7 @@ from audience_sync.audiences.creation import Limits, alone_with_key, check_key_f
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLocks, key_of
 from audience_sync.clock import Clock
-from audience_sync.errors import (
-    AccessDenied,
-    InvalidAudience,
-    OutOfTime,
-    SettingFault,
-)
+from audience_sync.errors import AccessDenied, InvalidAudience, OutOfTime, SettingFault
 from audience_sync.members.membership import Audience, FilledBy
 
 RESERVE = 3.0  # seconds kept to list the created audience

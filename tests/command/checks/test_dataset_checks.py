@@ -10,12 +10,13 @@ from audience_sync.errors import AccessDenied, AudienceSyncError, NotFound, Serv
 from audience_sync.members.membership import Audience
 from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync.reasons import Reason
-from audience_sync_cli.checks import datasets, delivered
+from audience_sync_cli.checks import dataset_checks, delivered
 from audience_sync_cli.checks.audience_readings import AudienceReadings
 from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.frame.session import Session
 from audience_sync_cli.stack.denial import no_data_room, terms_missing
-from tests.command.checks.test_audience_checks import HEALTHY, NOW, no_stack
+from tests.command.checks.test_audience_checks import HEALTHY, no_stack
+from tests.command.conftest import NOW
 
 
 def share(status: str, revoked_by: str = "", account: str = "ENTITY1", application: str = "DSP_AUDIENCES") -> Share:
@@ -51,7 +52,7 @@ def readings(*shares: Share, denied: int = 0, answer: Any = None, **report: Any)
     ],
 )
 def test_a_dataset_without_a_live_share_is_a_problem(shares: list[Share], state: str, said: str) -> None:
-    result = datasets.shares(readings(*shares))
+    result = dataset_checks.shares(readings(*shares))
     assert (result.state, said in result.found) == (state, True), result
     ended = next((each.destination for each in shares if each.is_revoked), "ID")
     again = f"audience-sync audiences share big advertiser={ended},marketplace=US"
@@ -82,13 +83,13 @@ def test_the_funnel_names_the_stage_that_loses_most_records(
     rate: float, funnel: Funnel | None, state: str, said: str, following: str
 ) -> None:
     metrics = Metrics(accepted=100, match_percent=rate)
-    result = datasets.match_rate(readings(records=100, metrics=metrics, funnel=funnel))
+    result = dataset_checks.match_rate(readings(records=100, metrics=metrics, funnel=funnel))
     assert (result.state, said in result.found, following in result.remedy) == (state, True, True), result
 
 
 def test_size_and_match_rate_are_amazons_own() -> None:
     few = readings(records=2, metrics=Metrics(accepted=14, match_percent=14.3))
-    assert datasets.match_rate(few).found.startswith("Amazon matches 14.3% of the records")
+    assert dataset_checks.match_rate(few).found.startswith("Amazon matches 14.3% of the records")
     assert delivered.size(few).found == "The dataset has 2 records."
 
 
@@ -101,7 +102,7 @@ def test_size_and_match_rate_are_amazons_own() -> None:
     ],
 )
 def test_an_unread_part_of_a_dataset_is_named(part: str, error: AudienceSyncError, state: str, said: str) -> None:
-    check = datasets.shares if part == "shares" else datasets.match_rate
+    check = dataset_checks.shares if part == "shares" else dataset_checks.match_rate
     result = check(readings(failures={part: error}))
     assert (result.state, said in result.found) == (state, True), result
 
@@ -114,29 +115,29 @@ def test_an_unread_part_of_a_dataset_is_named(part: str, error: AudienceSyncErro
     ],
 )
 def test_the_minimum_applies_to_datasets_shared_with_dsp(shared: Share, state: str, said: str) -> None:
-    result = datasets.minimum(readings(shared, records=100, metrics=Metrics(accepted=900, match_percent=70.0)))
+    result = dataset_checks.minimum(readings(shared, records=100, metrics=Metrics(accepted=900, match_percent=70.0)))
     assert (result.state, said in result.found) == (state, True), result
 
 
 def test_invalid_records_are_a_note() -> None:
-    assert "4 invalid records" in datasets.jobs(readings(metrics=Metrics(invalid=4))).found
-    assert datasets.jobs(readings()).state == datasets.match_rate(readings()).state == "ok"
+    assert "4 invalid records" in dataset_checks.jobs(readings(metrics=Metrics(invalid=4))).found
+    assert dataset_checks.jobs(readings()).state == dataset_checks.match_rate(readings()).state == "ok"
 
 
 def test_a_denied_upload_to_a_readable_dataset_names_the_permission() -> None:
-    assert "ads_data_manager_edit" in datasets.parked(readings(denied=2)).found
-    assert datasets.parked(readings()).state == "ok"
+    assert "ads_data_manager_edit" in dataset_checks.parked(readings(denied=2)).found
+    assert dataset_checks.parked(readings()).state == "ok"
 
 
 def test_terms_that_are_not_accepted_come_with_the_command_that_accepts_them() -> None:
     missing = terms_missing()
-    result = datasets.at_amazon(readings(answer=missing))
+    result = dataset_checks.at_amazon(readings(answer=missing))
     assert (result.state, result.found) == ("problem", str(missing))
     assert result.remedy == "audience-sync terms accept --api data-manager"
-    result = datasets.at_amazon(readings(answer=no_data_room()))
+    result = dataset_checks.at_amazon(readings(answer=no_data_room()))
     assert "also with a listed NAME" in result.found, "a remedy of more than a command is a part of the finding"
 
 
 def test_a_deleted_dataset_is_a_problem() -> None:
-    result = datasets.at_amazon(readings(answer=NotFound("not found", status=404)))
+    result = dataset_checks.at_amazon(readings(answer=NotFound("not found", status=404)))
     assert (result.state, "it was deleted" in result.found) == ("problem", True)

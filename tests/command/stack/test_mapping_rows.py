@@ -1,23 +1,25 @@
 """The stored mappings: read as they are, and never replaced over a version that was not read."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from audience_sync.aws.audience_table import MAPPINGS_KEY, AudienceTable
-from audience_sync.aws.mappings_store import MappingsRows, MappingsStore
 from audience_sync.errors import Unavailable
+from audience_sync_cli.frame.stacks import Stack
+from audience_sync_cli.stack.mapping_rows import MappingsRows, MappingsStore
 from local import resources
-from tests.support.aws_fixtures import recreate_tables
-from tests.support.proxy import FaultProxy, refuse
+from tests.command.conftest import Deployment
+from tests.support.aws_fixtures import AwsServer
+from tests.support.proxy import FaultProxy, fault_proxy, refuse
 
 
 class StoreFixture:
-    """The template's audience table: the store behind the proxy, and a writer that no fault affects."""
+    """A stack's audience table: the store behind the proxy, and a writer that no fault affects."""
 
-    def __init__(self, proxy: FaultProxy) -> None:
-        self.direct = resources.client("dynamodb", proxy.upstream)
-        self.name = recreate_tables(self.direct, "AudienceTable")
+    def __init__(self, stack: Stack, proxy: FaultProxy) -> None:
+        self.direct, self.name = stack.service("dynamodb"), stack["AudienceTable"]
         self.store = MappingsStore(resources.client("dynamodb", proxy.url), self.name)
         self.table = AudienceTable(self.direct, self.name)
 
@@ -27,8 +29,14 @@ class StoreFixture:
 
 
 @pytest.fixture
-def fixture(proxy: FaultProxy) -> StoreFixture:
-    return StoreFixture(proxy)
+def proxy(aws_server: AwsServer) -> Iterator[FaultProxy]:
+    with fault_proxy(aws_server.url) as made:
+        yield made
+
+
+@pytest.fixture
+def fixture(deployment: Deployment, proxy: FaultProxy) -> StoreFixture:
+    return StoreFixture(deployment.stack, proxy)
 
 
 NOTHING = MappingsRows(None, None)
