@@ -9,6 +9,7 @@ from audience_sync.aws.membership_rows import expires_at
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
 from audience_sync_cli.frame.errors import AlreadyReported, NotThere
+from audience_sync_cli.frame.files import make_output_private
 from audience_sync_cli.frame.screen import Screen, iso_time, moment
 from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.members.id_list import MEMBER_ID, require_id
@@ -50,6 +51,7 @@ def show(session: Session, member: MEMBER_ID) -> None:
         "consent denied at": document["consentDeniedAt"],
         "dead letters": ", ".join(sorted({each.reason for each in found})),
     }
+    make_output_private()
     session.screen.facts({name: value for name, value in facts.items() if value})
     for audience, state in known.rows:
         _show_row(session.screen, audience, state)

@@ -155,6 +155,17 @@ def test_a_dead_event_that_cannot_be_read_is_named_and_denies_nothing(deployment
     assert "cannot be read" in deployment.printed(show, "cust_2001", raises=AlreadyReported).err
 
 
+def test_a_file_with_the_answer_is_for_its_owner_only(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `member find --json > FILE`."""
+    (values := tmp_path / "values.txt").write_text(ADDRESS, encoding="utf-8")
+    with (tmp_path / "answer.json").open("w", encoding="utf-8") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        find(deployment.session(as_json=True), file=str(values))
+    assert (tmp_path / "answer.json").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_search_of_over_a_million_rows_shows_time_and_cost_and_asks_first(
     deployment: Deployment, search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
