@@ -71,6 +71,26 @@ def test_the_table_of_urgency_lists_every_alarm_once() -> None:
     assert all(anchor == name.lower() for name, anchor in linked)
 
 
+IN_SECONDS = {
+    name: resource["Properties"]["Threshold"]
+    for name, resource in RESOURCES.items()
+    if name in ALARMS and isinstance(seconds := resource["Properties"].get("Threshold"), int) and seconds >= 300
+}
+SPELLED = {300: "five minutes", 1_800: "30 minutes", 259_200: "three days"}
+
+
+@pytest.mark.parametrize("alarm", IN_SECONDS)
+def test_a_threshold_in_seconds_is_the_one_that_the_alarm_and_each_page_state(alarm: str) -> None:
+    stated = SPELLED[IN_SECONDS[alarm]]
+    description = RESOURCES[alarm]["Properties"]["AlarmDescription"]
+    means = RUNBOOK.split(f"\n### {alarm}\n\n")[1].split("\n")[0]
+    assert (stated in description, stated in means) == (True, True)
+    for page in DOCS.glob("*.md"):
+        text = " ".join(page.read_text(encoding="utf-8").split())
+        elsewhere = re.findall(rf"\[{alarm}\]\(\S+\) after (\w+ \w+)|waited for (\w+ \w+), see \[{alarm}\]", text)
+        assert {said for pair in elsewhere for said in pair if said} <= {stated}, page.name
+
+
 # Alarms of functions, whose crashes and schedules are handled alike: their sections share what to do.
 SHARED = [
     name

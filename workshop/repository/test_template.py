@@ -812,7 +812,6 @@ def test_renewal_may_fail_for_fourteen_days_before_members_lapse() -> None:
         # Depends on waiting time: a single 429 does not cause it.
         ("DeliveryStalled", {"MetricName": "OldestDeferredChangeAge", "Statistic": "Maximum", "Threshold": 1800}),
         ("DeliveryStalled", {"EvaluationPeriods": 3, "DatapointsToAlarm": 2}),
-        ("OldestMessageAge", {"Threshold": 1800}),
         # Erasures that are no longer checked do not count as done.
         ("ErasuresOverdue", {"TreatMissingData": "missing", "InsufficientDataActions": [TOPIC]}),
         ("ErasuresOverdue", {"Period": ERASURES_EVERY, "EvaluationPeriods": 1}),
