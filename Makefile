@@ -43,7 +43,7 @@ $(SETUP): $(LOCAL) requirements/dev.txt
 	@$(INSTALL) requirements/dev.txt
 	@touch $@
 
-demo: $(LOCAL)  ## the main job on this machine: 5,800 events become an audience (KEEP=1 leaves it running, ARGS="--port 9000 --amazon-port 9001", ARGS="--api data-manager")
+demo: $(LOCAL)  ## the main job on this machine: 5,900 events become an audience (KEEP=1 leaves it running, ARGS="--port 9000 --amazon-port 9001", ARGS="--api data-manager")
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(ARGS)
 
 test: $(SETUP)  ## all tests, in random order (ARGS="-k name", ARGS=--randomly-seed=N repeats an order, ARGS="--cov --cov-branch")
@@ -104,7 +104,7 @@ invoke: $(SETUP) $(BUILT)  ## sam local invoke of the functions on events/ (need
 rehearse: $(SETUP) $(BUILT)  ## deploy the last release, update it and delete it, on this machine
 	scripts/rehearse.sh
 
-deploy: $(SETUP)  ## build and sam deploy (ARGS=--guided asks for each parameter; ALLOW_DATA_LOSS=1 lets it delete a queue or table)
+deploy: $(SETUP)  ## build and sam deploy (ARGS=--guided asks for each parameter; ALLOW_DATA_LOSS="NAME NAME": tables and queues that it may delete)
 	@$(BIN)/python -m scripts.deploy_target $(ARGS)
 	$(MAKE) build
 	scripts/deploy.sh $(ARGS)

@@ -55,6 +55,9 @@ def create(template: Template, clients: Callable[[str], Any], secrets: Mapping[s
         value = json.dumps(secrets[logical_id])
         arn = manager.create_secret(Name=f"{STACK}-{logical_id}-{uuid4().hex[:8]}", SecretString=value)["ARN"]
         template.name(logical_id, arn)
+    alarm = template.resources("AWS::CloudWatch::Alarm")["Findings"]  # whose state the audit sets
+    without_topic: dict[str, Any] = {"AlarmActions": [], "OKActions": []}
+    clients("cloudwatch").put_metric_alarm(**template.resolve(alarm | without_topic))
 
 
 def list_audience(dynamodb: Any, table: str, audience: Audience) -> None:

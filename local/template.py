@@ -192,6 +192,13 @@ class Template:
         (name, argument), *_ = value.items()
         return self._intrinsic(name, argument)
 
+    def branch(self, value: Any) -> Any:
+        """Return the chosen part of `Fn::If`, unresolved; any other value as it is."""
+        if isinstance(value, dict) and "Fn::If" in value:
+            condition, holds, otherwise = value["Fn::If"]
+            return self.branch(holds if self._holds(condition) else otherwise)
+        return value
+
     def _intrinsic(self, name: str, argument: Any) -> Any:
         match name:
             case "Ref":

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from audience_sync.delivery.backoff import MARK
 from audience_sync.members.envelope import MAX_MESSAGE_BYTES
-from audience_sync_cli.dashboard.metrics import an_hour
+from audience_sync_cli.dashboard.plots import an_hour
+from local.template import Template
 from scripts import delivery_model as delivery
 from scripts.delivery_model import CHANGE, DAY, HOUR, JOBS, MONTH, READS, RECORD, TEMPLATE, Traffic
 
@@ -26,18 +27,34 @@ REQUEST_LOG, INVOCATION_LOG, UPLOAD_LOG = 0.7 * KB, 2 * KB, 0.5 * KB
 CHECKS, CHECK = 2, 1  # of a job; seconds; assumed
 PUT_BACK = 0.01  # seconds to hide ten messages until their next try; assumed
 ROWS = 1 / 4  # for each change: a member changes four times a month; assumed
-# Of the stack, with a value in every hour: an upper bound. Of an audience, in one hour a day: a steady size.
-METRICS, AUDIENCE_METRICS = 38, 4
-AUDIENCE = METRIC * AUDIENCE_METRICS / 24
-HOURLY_READS = 10  # metrics that the audit reads
-SECRET_READS = 20 * MONTH / 60  # twenty warm environments, assumed, read a secret once a minute
+# With a value in every hour of a healthy stack, in four hours a day; of an audience of a steady size in one hour a day.
+# CloudWatch charges a metric for the hours in which it has a value; all others have one when something happens.
+HOURLY = (
+    *("EventsAccepted", "ChangesAccepted", "ChangesDelivered", "ChangesSuperseded", "ChangesCompleted", "UploadsSent"),
+    "AuditLagSeconds",
+)
+SIX_HOURLY = ("ErasuresOverdue", "ErasuresUncheckedAge")
+DAILY = ("AudienceReceived", "AudienceMatchRate", "AudienceProcessed", "AudienceSizeDsp")
+METRICS = METRIC * (len(HOURLY) + len(SIX_HOURLY) * 4 / 24)
+AUDIENCE = METRIC * len(DAILY) / 24
+HOURLY_READS = 17  # metrics that the audit reads
+SECRET_READS = 20 * MONTH / 60  # at most: twenty warm environments, assumed, read a secret once a minute
 GB: dict[str, float] = {name: properties.get("MemorySize", 0) / 1024 for name, properties in delivery.FUNCTIONS.items()}
 REFRESHES = MONTH / 1200
 POLLS = QUEUE_REQUEST * 2 * delivery.POLLERS * MONTH / 20  # of two queues, for twenty seconds each
-ALARMS, ALARMS_WITH_QUEUE = (
-    ALARM * str(each.resources("AWS::CloudWatch::Alarm")).count("'MetricName'")  # each metric of an alarm is charged
-    for each in (TEMPLATE, delivery.WITH_EVENT_QUEUE)
-)
+
+
+def _alarms(template: Template) -> float:
+    """Return what the alarms of a stack cost: each metric of an alarm is charged."""
+    metrics = 0
+    for alarm in template.resources("AWS::CloudWatch::Alarm").values():
+        given = alarm.get("Metrics", [alarm])
+        chosen = [template.branch(each) for each in given]
+        metrics += sum("MetricName" in str(each) for each in chosen)
+    return ALARM * metrics
+
+
+ALARMS, ALARMS_WITH_QUEUE = _alarms(TEMPLATE), _alarms(delivery.WITH_EVENT_QUEUE)
 SECRETS = SECRET * len(TEMPLATE.resources("AWS::SecretsManager::Secret"))
 QUEUE_STANDING = ALARMS_WITH_QUEUE - ALARMS + POLLS / 2
 # Up to the start of the function; what follows is the same. A message is sent, received and deleted, alone at worst.
@@ -67,6 +84,8 @@ def month(traffic: Traffic) -> dict[str, float]:
     ingest = GB["IngestFunction"] * requests * (delivery.INGEST + delivery.INGEST_EVENT * traffic.batch)
     jobs = GB["JobsFunction"] * job_runs * CHECK + GB["RefreshFunction"] * REFRESHES
     logged = REQUEST_LOG * requests + INVOCATION_LOG * (starts.number + job_runs + REFRESHES)
+    # An environment without an invocation reads nothing: ingest its secret, the others the credentials and the token.
+    secret_reads = min(SECRET_READS, requests + 2 * (starts.number + job_runs + REFRESHES))
     return {
         "API Gateway": API_REQUEST * requests * ceil(traffic.batch * EVENT / (512 * KB)),
         "ingest, Lambda": INVOCATION * requests + GB_SECOND * ingest,
@@ -78,10 +97,7 @@ def month(traffic: Traffic) -> dict[str, float]:
         "membership table, storage": STORED * ROWS * traffic.events * (ROW + OVERHEAD),
         "logs": LOGGED * (logged + UPLOAD_LOG * (starts.uploads + checks)),
         "traffic to Amazon": SENT * traffic.events * RECORD,
-        "metrics, alarms, secrets": METRIC * METRICS
-        + AUDIENCE * traffic.audiences
-        + SECRET_READ * SECRET_READS
-        + STANDING,
+        "metrics, alarms, secrets": METRICS + AUDIENCE * traffic.audiences + SECRET_READ * secret_reads + STANDING,
     }
 
 
@@ -108,7 +124,7 @@ def others() -> dict[str, float]:
         "100,000 events that deny consent, with 10 audiences": _notices(1e5, 10),
         "a month of `renew` for a million members, with a TTL of 397 days": _renewal(1e6, 397),
         "the same with a TTL of 90 days": _renewal(1e6, 90),
-        "a month of a key of your own (`KmsKeyArn`), with the reads of secrets": KEY + KEY_REQUEST * SECRET_READS,
+        "a month of a key of your own (`KmsKeyArn`), with the most reads of secrets": KEY + KEY_REQUEST * SECRET_READS,
         "a month of a million requests by HTTP, up to the start of the function": 1e6 * BY_HTTP,
         "the same as messages of the event queue, each read alone": QUEUE_STANDING + 1e6 * BY_QUEUE,
         "an hour of the open dashboard, with ten audiences and ten reasons": METRIC_READ * an_hour(10, 10) + asked,
@@ -148,10 +164,10 @@ def _units(size: float) -> int:
 
 
 def _idle() -> float:
-    """Refresh, audit and datasets, renewal: about a second each. Two of the audit's metrics come every six hours."""
-    runs = REFRESHES + 2 * MONTH / HOUR + MONTH / DAY
+    """Refresh, audit, renewal: about a second each. AuditLagSeconds has values."""
+    runs = REFRESHES + MONTH / HOUR + MONTH / DAY
     run = INVOCATION + GB_SECOND * 0.5 + LOGGED * INVOCATION_LOG
-    return STANDING + POLLS + METRIC * (2 + 2 / 6) + run * runs
+    return STANDING + POLLS + METRIC * (1 + len(SIX_HOURLY) * 4 / 24) + SECRET_READ * 2 * REFRESHES + run * runs
 
 
 def _notices(number: float, audiences: int) -> float:

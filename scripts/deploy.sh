@@ -1,6 +1,6 @@
 #!/bin/bash
 # Deploy what `scripts/build.sh` has built. The arguments go to `sam deploy`.
-# The stack's tag names the version; tags in samconfig.toml or in the arguments replace it. ALLOW_DATA_LOSS=1 lifts the stack policy.
+# The stack's tag names the version; tags in samconfig.toml or in the arguments replace it. ALLOW_DATA_LOSS frees what it names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 sam=$(scripts/tool.sh sam)/bin/sam
@@ -22,11 +22,9 @@ done
 export SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION="${AWS_REGION:-${AWS_DEFAULT_REGION:-}}"
 [ -n "$AWS_DEFAULT_REGION" ] || unset AWS_DEFAULT_REGION  # then that of the AWS profile
 
-# No update deletes or replaces what holds data, unless ALLOW_DATA_LOSS is set. A stack that is new gets the policy afterwards.
+# No update deletes or replaces what holds data, unless ALLOW_DATA_LOSS names it. A stack that is new gets the policy afterwards.
 policy() { "${sam%/sam}/python" -m scripts.stack_policy "$@"; }
-lift=()
-[ "${ALLOW_DATA_LOSS:-}" != 1 ] || lift=(--lift)
-policy "${lift[@]}" "$@"
+policy --free "${ALLOW_DATA_LOSS:-}" "$@"
 status=0
 "$sam" deploy "${tags[@]}" "${folder[@]}" "$@" || status=$?
 policy "$@" || status=$((status ? status : 2))

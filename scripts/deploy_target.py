@@ -46,7 +46,7 @@ REMEDIES = {
 }
 # A name, its value, and what SAM drops behind it: without quotes of its own, a value ends at the first space.
 PARAMETER = re.compile(
-    r"""(?<!\S)(\w+)=("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"]*)((?: +(?=\n)|\s+(?!file://)[^\s=]+(?!\S))*)"""
+    r"""(?<!\S)(\w+)=("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"]*)((?: +(?=\n)|\s+[^\s=]+(?!\S))*)"""
 )
 CUT = (
     "Without quotes of its own, SAM cuts a value at a space and ignores an empty one: see the value of {name}. Write "
@@ -64,6 +64,10 @@ NOW = {  # parameters of earlier versions, and the constant in place of each
     "MembershipShards": "8",
     "SilentDays": "4",
 }
+UNCHECKED = (
+    "SAM would read {what}, whose names nobody checks here, and would leave out a misspelt one. Write NAME=VALUE in "
+    "ARGS, or in parameter_overrides of samconfig.toml."
+)
 CALLS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})  # seconds
 GUIDED_REGION = "us-east-1"  # of the credentials' account; `sam deploy --guided` asks for the stack's region
 
@@ -122,6 +126,8 @@ def _values(overrides: str | Sequence[str] | Mapping[str, Any]) -> dict[str, str
     if isinstance(overrides, Mapping):
         return _declared({name: str(value) for name, value in overrides.items()})
     written = overrides if isinstance(overrides, str) else "".join(f"{word}\n" for word in overrides)
+    if unchecked := re.search(r"""(?<!\S)(file://|["']\w+["']=)""", written):
+        raise CannotDeploy(UNCHECKED.format(what="the file" if unchecked[1] == "file://" else "names in quotes"))
     found = PARAMETER.findall(written.replace("ParameterKey=", "").replace(",ParameterValue=", "="))
     for name in [name for name, value, dropped in found if dropped or not value]:
         raise CannotDeploy(CUT.format(name=name))

@@ -1,6 +1,6 @@
-"""Print the template of the last release, with functions and layers of the current build.
+"""Print the template of the last release, or of a commit, with functions and layers of the current build.
 
-    python -m scripts.last_release > FOLDER/last-release.yaml
+    python -m scripts.last_release [COMMIT] > FOLDER/last-release.yaml
 
 FOLDER is the output folder of `sam build`. The rehearsal deploys this as the existing stack, and then updates it. The
 code is current, because the rehearsal is about resources: earlier releases have no build here.
@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from local.template import ROOT, Template, parse, read_document
 
-BEFORE_THE_FIRST = "e31a0adc"  # the commit that was deployed before there was a release
+BEFORE_THE_FIRST = ("e31a0adc", "985c439d")  # the commits that were deployed before there was a release
 
 
 def tags() -> list[str]:
@@ -25,7 +25,7 @@ def tags() -> list[str]:
 
 def releases() -> dict[str, dict[str, Any]]:
     """Return the template of every release out of git, oldest first; empty if the history is not there."""
-    texts = {commit: _git("show", f"{commit}:./template.yaml") for commit in tags() or [BEFORE_THE_FIRST]}
+    texts = {commit: _git("show", f"{commit}:./template.yaml") for commit in tags() or BEFORE_THE_FIRST}
     return {commit: parse(text) for commit, text in texts.items() if text}
 
 
@@ -47,7 +47,11 @@ def built(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Print it, or this version's if there is no history."""
-    *_, (name, document) = ("", read_document()), *releases().items()
+    known = releases()
+    *_, (name, document) = (
+        ("", read_document()),
+        *(each for each in known.items() if each[0] in (sys.argv[1:] or known)),
+    )
     if not name:
         sys.stderr.write("skipped: the update of the last release, since this copy has no git history\n")
     sys.stdout.write(built(document))

@@ -21,6 +21,8 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from scripts.stack_policy import policy
+
 ROOT = Path(__file__).resolve().parent.parent
 CODE = re.compile(r"^( +(?:CodeUri|ContentUri): )(\w+)$", re.MULTILINE)
 CONSOLES = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.com"}  # by the region's first part
@@ -34,6 +36,7 @@ In AWS CloudShell:
 
 aws cloudformation create-stack --region {region} --stack-name audience-sync --template-url {url} \\
   --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --tags Key=version,Value={version} \\
+  --stack-policy-body '{policy}' \\
   --parameters ParameterKey=Region,ParameterValue=NA
 aws cloudformation wait stack-create-complete --region {region} --stack-name audience-sync
 aws cloudformation describe-stacks --region {region} --stack-name audience-sync \\
@@ -47,6 +50,9 @@ resource "aws_cloudformation_stack" "audience_sync" {{
   capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
   parameters   = {{ Region = "NA" }}
   tags         = {{ version = "{version}" }}
+  policy_body  = <<EOT
+{policy}
+EOT
 }}
 output "events_url" {{
   value = aws_cloudformation_stack.audience_sync.outputs["EventsUrl"]
@@ -135,7 +141,7 @@ def launch(endpoint: str, bucket: str, key: str, region: str, version: str) -> s
     host = next((host for part, host in CONSOLES.items() if region.startswith(f"{part}-")), "console.aws.amazon.com")
     page = f"#/stacks/create/review?templateURL={quote(url, safe='')}&stackName=audience-sync"
     console = f"https://{host}/cloudformation/home?region={region}{page}"
-    return LAUNCH.format(console=console, region=region, url=url, version=version)
+    return LAUNCH.format(console=console, region=region, url=url, version=version, policy=policy())
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Rehearse a deployment on this machine: a real `sam deploy` of the last release's template, one event from HTTP to Amazon, an
 # update to this version, another of a parameter, `sam delete`; then this version published in a bucket, and launched from there.
-# ministack stands in for AWS, on loopback, and scripts/stand_ins.py for Amazon. What that leaves open: docs/deploy.md.
+# FROM=COMMIT names another commit than the last release. ministack stands in for AWS, on loopback, and scripts/stand_ins.py for Amazon. What that leaves open: docs/deploy.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 environment=staging  # of samconfig.toml, as the workflow deploys it
@@ -32,7 +32,7 @@ step 'the stand-ins answer'
 
 # Functions run as processes of this machine, so the layer must fit it; the template declares no host, the copy does.
 scripts/local-build.sh "$work/build" >"$work/build.log" 2>&1
-.venv/bin/python -m scripts.last_release >"$work/build/last-release.yaml"
+.venv/bin/python -m scripts.last_release ${FROM:+"$FROM"} >"$work/build/last-release.yaml"
 grep -v '^ *profile *=' samconfig.toml >"$work/build/samconfig.toml"  # beside the template; a profile could mean a real login
 templates=("$work/build/template.yaml" "$work/build/last-release.yaml")
 sed -i "s|^\( *\)POWERTOOLS_SERVICE_NAME:|\1AMAZON_API_URL: $amazon\n\1AMAZON_LOGIN_URL: $amazon/auth/o2/token\n&|" "${templates[@]}"
@@ -87,6 +87,8 @@ arrives audience-sync-new
 step 'launched by the printed lines of the AWS CLI, from the bucket alone: one event went from HTTP to Amazon'
 launch audience-sync "$work/launch-before"
 url=$(sed -n 's/.*--template-url \(\S*\).*/\1/p' "$work/launch")
-eval "$(sed -n '/^NEW=/,/^```/p' docs/operate.md | sed "s|URL|$url|; s/VERSION/rehearsed/; /^\`/d")"
+CHANGED=BatchWindow=2
+eval "$(sed -n '/^value()/,/^```/p' docs/operate.md | sed "s|URL|$url|; s/VERSION/rehearsed/; /^\`/d")"
+aws cloudformation describe-stacks --stack-name audience-sync --query 'Stacks[0].Parameters[?ParameterKey==`BatchWindow`].ParameterValue' --output text | grep -x 2
 arrives audience-sync
 step 'the last release launched in the same way, and updated by the lines of docs/operate.md: one event went through'

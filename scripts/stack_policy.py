@@ -1,37 +1,75 @@
-"""Let updates of a stack delete and replace no table, secret or queue; `--lift` lets the next one.
+"""Let updates of a stack delete and replace no table, secret or queue; `--free "NAME NAME"` lets it, of some.
 
-python -m scripts.stack_policy [--lift] ARGUMENTS OF sam deploy...
+python -m scripts.stack_policy [--free NAMES] ARGUMENTS OF sam deploy...
 """
 
+import argparse
 import json
 import sys
 import tomllib
+from collections.abc import Sequence
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.template import read_document
 from scripts.deploy_target import ROOT, CannotDeploy, cloudformation, target
 
 HOLDING = ("AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::SQS::Queue")  # hold what no deployment restores
 NO_STACK = ("does not exist", "REVIEW_IN_PROGRESS", "specify a region")  # the last one of --guided, which asks for it
 ALLOW = {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"}
-KEEP = ALLOW | {
+KEEP = {
     "Effect": "Deny",
     "Action": ["Update:Delete", "Update:Replace"],
-    "Condition": {"StringEquals": {"ResourceType": HOLDING}},
+    "Principal": "*",
+    "Condition": {"StringEquals": {"ResourceType": [*HOLDING]}},
 }
+FOREIGN = (
+    "The stack has a policy that make deploy has not set. It stays: let its owner keep tables, secrets and queues from "
+    "being deleted or replaced.\n"
+)
+
+
+def policy(freed: Sequence[str] = ()) -> str:
+    """Return the policy that keeps all that holds data but some resources, by logical id."""
+    these = {"NotResource": [f"LogicalResourceId/{each}" for each in freed]} if freed else {"Resource": "*"}
+    return json.dumps({"Statement": [ALLOW, KEEP | these]})
+
+
+def is_ours(body: str) -> bool:
+    """Return whether a stack's policy is one of this script, of this version or an earlier one."""
+    statements: list[dict[str, Any]] = json.loads(body)["Statement"]
+    return all(each == ALLOW or KEEP.items() <= each.items() for each in statements)
+
+
+def _freed(names: str) -> list[str]:
+    """Raises CannotDeploy for the name of anything else."""
+    resources = read_document()["Resources"]
+    holding = [name for name, each in resources.items() if each["Type"] in HOLDING]
+    if unknown := set(names.split()) - set(holding):
+        raise CannotDeploy(
+            f"ALLOW_DATA_LOSS names the resources that the update may delete or replace, of {', '.join(holding)}; not "
+            f"{', '.join(sorted(unknown))}."
+        )
+    return names.split()
 
 
 def main() -> None:
-    """Set the stack policy, if there is a stack. Exit with 2 if that fails."""
-    policy = {"Statement": [ALLOW] if "--lift" in sys.argv else [ALLOW, KEEP]}
+    """Set the stack policy, if there is a stack and nobody else has set one. Exit with 2 if that fails."""
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
+    parser.add_argument("--free", default="")
+    given, arguments = parser.parse_known_args()
     try:
-        chosen = target(sys.argv[1:], tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8")))
-        cloudformation(chosen).set_stack_policy(StackName=chosen.stack, StackPolicyBody=json.dumps(policy))
+        freed = _freed(given.free)
+        chosen = target(arguments, tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8")))
+        stacks = cloudformation(chosen)
+        if is_ours(stacks.get_stack_policy(StackName=chosen.stack).get("StackPolicyBody") or policy()):
+            stacks.set_stack_policy(StackName=chosen.stack, StackPolicyBody=policy(freed))
+        else:
+            sys.stderr.write(FOREIGN)
     except (CannotDeploy, BotoCoreError, ClientError) as error:
         if not any(each in str(error) for each in NO_STACK):
-            sys.stderr.write(
-                f"The stack policy is not set. If access is denied, attach deployer-policy.json: {error}\n"
-            )
+            sys.stderr.write(f"The stack policy is not set. If access is denied, see deployer-policy.json: {error}\n")
             sys.exit(2)
 
 

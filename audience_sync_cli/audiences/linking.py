@@ -26,7 +26,7 @@ from audience_sync_cli.audiences.adoption import filled_by, next_steps, require_
 from audience_sync_cli.audiences.notices import queue_due_exits
 from audience_sync_cli.frame.errors import OperatorError, WrongUsage
 from audience_sync_cli.frame.session import Session, command
-from audience_sync_cli.stack.datasets import link_command, read_dataset
+from audience_sync_cli.stack.dataset_facts import link_command, read_dataset
 from audience_sync_cli.stack.listed import AUDIENCE, find, same_key
 from audience_sync_cli.stack.options import Choices, Target, check_key, country_code, note_country, note_ttl
 from audience_sync_cli.stack.presentation import audience_json, caveats_about, key_label

@@ -12,7 +12,7 @@ from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.stack import share_text
-from audience_sync_cli.stack.datasets import is_dataset, read_shared
+from audience_sync_cli.stack.dataset_facts import is_dataset, read_shared
 from audience_sync_cli.stack.denial import explaining_denial
 from audience_sync_cli.stack.listed import AUDIENCE, find
 

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from audience_sync.access.credentials import EXPIRES_SOON, StoredKey, source_entries
 from audience_sync.amazon_ads.login import consent_ends
-from audience_sync.aws.errors import error_code
+from audience_sync.aws.client_errors import error_code
 from audience_sync.errors import InvalidMapping
 from audience_sync.ingest.intake import compiled
 from audience_sync.reasons import DEFERRED, Reason

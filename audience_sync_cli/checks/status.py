@@ -7,15 +7,17 @@ from typing import Annotated
 import typer
 
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
+from audience_sync.operations.findings import WHAT_TO_DO
 from audience_sync_cli.frame.errors import AlreadyReported
 from audience_sync_cli.frame.screen import Screen, camel_case, counted, iso_time, moment
 from audience_sync_cli.frame.session import NO_API, Session, command
 from audience_sync_cli.stack.blockers import Waiting, waiting
 from audience_sync_cli.stack.counts import Counts, Depth, depth, event_queue_depth, waiting_text
+from audience_sync_cli.stack.findings import open_findings
 from audience_sync_cli.stack.member_counts import MemberCount, member_counts
-from audience_sync_cli.stack.metrics import StackMetrics
 from audience_sync_cli.stack.needs import needs, needs_json
 from audience_sync_cli.stack.settling import TIMEOUT, follow_stack, raise_unless_settled
+from audience_sync_cli.stack.stack_metrics import StackMetrics
 
 app = typer.Typer()
 
@@ -46,7 +48,7 @@ def status(
     audited_until, audited_since = audit.time(), audit.began()
     waits = changes.total > 0 or counts.waiting > 0
     why = waiting(session, only_event_sources=not waits)
-    overdue = metrics.overdue_erasures(now)
+    overdue, findings = metrics.overdue_erasures(now), open_findings(stack)
     needed = needs(counts, dead_letters.total, why.blockers, overdue_erasures=overdue, event_queue=events)
     state = f"{waiting_text(counts, changes, events, is_needed=bool(needed))}."
     warn_of_another_version(session)
@@ -73,6 +75,10 @@ def status(
     for each in needed:
         if end is None or end.text not in each.found:
             session.screen.say(each.found, style="red")
+    for finding in findings:
+        session.screen.say(f"{finding.name}: {finding.sentence}", style="yellow")
+    if findings:
+        session.screen.note(WHAT_TO_DO)
     by_audience = count_members(session) if members else None
     session.screen.result(
         {
@@ -90,6 +96,7 @@ def status(
             "hours": hours,
             "summary": " ".join([state, *(each.found for each in needed)]),
             "needs": needs_json(needed),
+            "findings": [{"name": each.name, "about": each.about, "text": each.sentence} for each in findings],
             **({"end": end.as_json()} if end else {}),
             **({"members": [each.as_json() for each in by_audience]} if by_audience is not None else {}),
         }

@@ -64,7 +64,7 @@ def _members(session: Session, member: str) -> Iterator[Found]:
         in_a_terminal = {"in a terminal": to_paste("member show", member)}
         yield Found(f"Member of {audience.name or audience.audience_id}", about | facts | in_a_terminal)
     if notice := rows.get((EVERY_AUDIENCE, member)):
-        title = "Denied consent" if notice.newest.record.get("userConsent") else "Deletion notice"
+        title = "Denied consent" if notice.newest.denies_consent else "Deletion notice"
         yield Found(title, {"member": member, "of": moment(notice.newest.at)})
 
 

@@ -23,7 +23,7 @@ from audience_sync_cli.moves.move_plan import lapsed_by
 from audience_sync_cli.moves.removal import WAITING, EndReport
 from audience_sync_cli.moves.waiting import wait, wait_for_earlier_changes, wait_for_ingest
 from audience_sync_cli.stack.change_sender import sender_for
-from audience_sync_cli.stack.datasets import is_dataset
+from audience_sync_cli.stack.dataset_facts import is_dataset
 from audience_sync_cli.stack.denial import explaining_denial
 from audience_sync_cli.stack.listed import AUDIENCE, find
 from audience_sync_cli.stack.member_counts import member_counts

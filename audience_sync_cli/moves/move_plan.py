@@ -16,7 +16,7 @@ from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import OperatorError, WrongUsage
 from audience_sync_cli.frame.session import Session
 from audience_sync_cli.stack import share_text
-from audience_sync_cli.stack.datasets import is_dataset, link_command
+from audience_sync_cli.stack.dataset_facts import is_dataset, link_command
 from audience_sync_cli.stack.listed import completions, find
 from audience_sync_cli.stack.options import NewTarget
 

@@ -97,7 +97,7 @@ def rotate(
     With --source, generate a key for one source, such as a Segment workspace; all other keys stay valid. The logs show
     which source's key a request used. To rotate it, give it one under a new name, and retire the old one once Segment
     sends the new one. Requests with an expired key are rejected, and Segment does not resend them; the alarm
-    SourceKeyExpiring goes off 14 days before.
+    `status` names it 14 days before.
     """
     key = StoredKey(new_value(), _last_day(kind, source, expires, session.now()))
     secret = session.secret("IngestSecret")

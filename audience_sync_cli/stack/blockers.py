@@ -11,7 +11,6 @@ from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.delivery.backoff import LONG_DELAY, MARK, latest_retry
 from audience_sync.errors import AudienceSyncError, OutOfTime, Unavailable
 from audience_sync.reasons import Reason
-from audience_sync.runtime.metric_names import TOKENS_REFRESHED
 from audience_sync_cli.frame import reasons
 from audience_sync_cli.frame.errors import NotThere, sentence
 from audience_sync_cli.frame.explanation import explained
@@ -36,7 +35,7 @@ RECENT = 15 * 60  # seconds for which a failed upload is relevant
 ROUND = MARK + 60  # seconds, besides the batching window, in which every message that waits was tried
 TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that replaces it
 INCOMPLETE = "delivery incomplete"
-REFRESH_FAILED, NOT_CONNECTED = "token refresh failed", "Amazon is not connected yet"
+REFRESHED, REFRESH_FAILED, NOT_CONNECTED = "token refreshed", "token refresh failed", "Amazon is not connected yet"
 UNAUTHORIZED = frozenset({Reason.AUTHORIZATION_REFUSED, Reason.NOT_CONNECTED})  # reasons fixed by `connect`
 _WITHOUT_TOKEN = frozenset({*UNAUTHORIZED, Reason.TOKEN_UNAVAILABLE})
 _OPENING = frozenset({Reason.THROTTLED, Reason.SERVICE_UNAVAILABLE, Reason.OUTCOME_UNKNOWN})  # of a circuit breaker
@@ -227,7 +226,7 @@ def token_failure(stack: Stack, now: float) -> Iterator[Blocker]:
     for line in FunctionLogs(stack).read(["Refresh"], now - TOKEN_LIFE):
         if line.message in (REFRESH_FAILED, NOT_CONNECTED):
             newest = line
-        elif line.count(TOKENS_REFRESHED):
+        elif line.message == REFRESHED:
             newest = None
     if newest is not None and not _is_disproved(stack, newest, now):
         yield _blocker(str(newest.fields.get("reason") or Reason.NOT_CONNECTED))
@@ -298,7 +297,7 @@ def _accepted_since(logs: FunctionLogs, incomplete: LogLine) -> bool:
 def _refreshed_since(stack: Stack, incomplete: LogLine) -> bool:
     """Return whether the refresh function has got a token since an incomplete delivery."""
     runs = FunctionLogs(stack).read(["Refresh"], incomplete.at / 1000)
-    return any(line.at > incomplete.at and line.count(TOKENS_REFRESHED) for line in runs)
+    return any(line.at > incomplete.at and line.message == REFRESHED for line in runs)
 
 
 def _is_disproved(stack: Stack, refusal: LogLine, now: float) -> bool:

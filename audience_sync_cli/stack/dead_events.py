@@ -26,7 +26,7 @@ class DeadEvent(DeadLetterMessage):
     def remedy(self) -> str:
         """What to do about it, in sentences."""
         if self.is_readable:
-            return "Find the cause as for EventsErrors and OldestEventAge in docs/runbook.md, then redrive it."
+            return "Find the cause as for FunctionErrors and OldestEventAge in docs/runbook.md, then redrive it."
         return "Correct the sender, and have it send these events again; then drop this one."
 
     @property

@@ -20,15 +20,7 @@ from audience_sync_cli.stack.dead_letters import DeadLetterMessage, DeadLetters
 from audience_sync_cli.stack.function_logs import Follower, FunctionLogs, LogLine
 from audience_sync_cli.stack.in_flight import ACCEPTED
 from audience_sync_cli.stack.settling import End
-from audience_sync_cli.watch.hops import (
-    END_WITHOUT_JOB,
-    Hop,
-    Place,
-    job_ended,
-    out_of_time,
-    parked,
-    recorded,
-)
+from audience_sync_cli.watch.hops import END_WITHOUT_JOB, Hop, Place, job_ended, out_of_time, parked, recorded
 from audience_sync_cli.watch.ways import Posted, Way
 
 if TYPE_CHECKING:
@@ -191,7 +183,7 @@ class Following:
         try:
             report = self._session.amazon.job(way.job_id or "")
         except NotFound:
-            way.end = End("rejected", "Amazon does not know the job.", "See JobsUnresolved in docs/runbook.md.")
+            way.end = End("rejected", "Amazon does not know the job.", "See Findings in docs/runbook.md.")
             return
         if report.is_final:
             is_odd = not report.sizes.received and not all(change.exits for change in way.changes)

@@ -56,7 +56,7 @@ def recorded(audience_id: str, states: Sequence[MemberState], newer: Sequence[Me
         at = max(state.newest.at for state in newer)
         end = End("superseded", f"Superseded by a newer change of {moment(at)}; nothing is sent for this one.")
     elif audience_id == EVERY_AUDIENCE:
-        what = "denied consent" if states[0].newest.record.get("userConsent") else "deletion notice"
+        what = "denied consent" if states[0].newest.denies_consent else "deletion notice"
         end = End("done", f"The {what} is recorded. The worker queues an exit for each audience.")
     elif all(state.newest.exits and not state.to_remove for state in states):
         end = End("superseded", "No identifier of the member is at Amazon, so there is nothing to remove.")

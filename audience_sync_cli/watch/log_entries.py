@@ -13,7 +13,6 @@ from audience_sync.runtime.metric_names import (
     EVENTS_IGNORED,
     REQUESTS_UNAUTHORIZED,
     REQUESTS_WITHOUT_CREDENTIAL,
-    TOKENS_REFRESHED,
 )
 from audience_sync_cli.frame import reasons
 from audience_sync_cli.frame.screen import counted, iso_time, moment
@@ -72,8 +71,6 @@ def _counted(line: LogLine) -> Iterator[Entry]:
     if line.function == "Worker" and (delivered > 0 or superseded):
         text = f"{counted(delivered, 'change')} delivered, {superseded:,} superseded"
         yield _entry(line, "delivered", text, facts={"delivered": delivered, "superseded": superseded})
-    if line.count(TOKENS_REFRESHED):
-        yield _entry(line, "token", "new access token stored")
 
 
 def _rejected(line: LogLine) -> Iterator[Entry]:
@@ -162,6 +159,10 @@ def _job(line: LogLine) -> Iterator[Entry]:
     yield _entry(line, "job", text, facts=facts | {"parked": parked}, audience_ids=(audience_id,))
 
 
+def _new_token(line: LogLine) -> Iterator[Entry]:
+    yield _entry(line, "token", "new access token stored")
+
+
 def _token(line: LogLine) -> Iterator[Entry]:
     reason = str(line.fields.get("reason") or Reason.NOT_CONNECTED)
     text = f"{reason}: {reasons.explained(reason).means}. {reasons.explained(reason).remedy}".strip()
@@ -190,6 +191,7 @@ _READERS: dict[str, Callable[[LogLine], Iterator[Entry]]] = {
     "job checked": _job,
     REPEATED: _by_audience,
     WAITS: _by_audience,
+    "token refreshed": _new_token,
     "token refresh failed": _token,
     "Amazon is not connected yet": _token,
 }

@@ -1,11 +1,10 @@
 """Reconcile accepted against completed changes. Use case: audience_sync/operations/audit.py.
 
-It also reports rejection reasons (rejections.py), because it runs every hour and reads metrics anyway. Every six hours
-it checks the erasures that are not closed (audience_sync/operations/erasure_check.py), and once a day, whether an
-audience has shrunk (audience_trends.py).
+It also reports rejection reasons (rejections.py) and findings (findings.py), because it runs every hour and reads
+metrics anyway. Every six hours it checks the erasures that are not closed (audience_sync/operations/erasure_check.py),
+and once a day, whether an audience has shrunk (audience_trends.py).
 """
 
-import json
 import os
 from datetime import UTC, datetime
 from functools import cache
@@ -13,14 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from audience_sync.aws.checkpoint import AUDIT, Checkpoint
+from audience_sync.aws.checkpoint import AUDIT, FINDINGS, RENEWAL, Checkpoint
 from audience_sync.aws.clients import client
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.aws.seen_reasons import SeenReasons
 from audience_sync.clock import Clock
-from audience_sync.errors import AudienceSyncError, Unavailable
+from audience_sync.errors import AudienceSyncError
 from audience_sync.operations import rejections
-from audience_sync.operations.audit import HOUR, STEP, AuditResult, Counts, longest_waits, reconcile, repeated_percent
+from audience_sync.operations.audit import HOUR, STEP, AuditResult, Counts, longest_waits, reconcile
 from audience_sync.reasons import Reason
 from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.settings import AuditSettings
@@ -42,6 +41,7 @@ class Dependencies(NamedTuple):
     settings: AuditSettings
     dynamodb: "DynamoDBClient"
     metrics: dict[str, Metric]
+    signs: dict[str, Metric]  # of findings
     store: MetricStore
     checkpoint: Checkpoint
     seen: SeenReasons
@@ -63,16 +63,26 @@ def dependencies() -> Dependencies:
         "waiting": ours(metric_names.OLDEST_WAITING_CHANGE_AGE, "Maximum", HOUR),
         "oldest": Metric("AWS/SQS", "ApproximateAgeOfOldestMessage", queue, "Maximum", HOUR),
         "visible": Metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", queue, "Minimum", HOUR),
-        "repeated": ours(metric_names.RECORDS_REPEATED, "Sum", HOUR),
-        "sent": ours(metric_names.RECORDS_SENT, "Sum", HOUR),
         "crashes": Metric("AWS/Lambda", "Errors", worker, "Sum", HOUR),
         "invocations": Metric("AWS/Lambda", "Invocations", worker, "Sum", HOUR),
+    }
+    signs = {
+        "unresolved": ours(metric_names.JOBS_UNRESOLVED, "Sum", HOUR),
+        "ending": ours(metric_names.CONSENT_ENDING, "Sum", HOUR),
+        "expiring": ours(metric_names.SOURCE_KEY_EXPIRING, "Sum", HOUR),
+        "revoked": ours(metric_names.SHARES_REVOKED, "Maximum", HOUR),
+        "created": ours(metric_names.AUDIENCES_CREATED, "Sum", HOUR),
+        "strangers": ours(metric_names.REQUESTS_WITHOUT_CREDENTIAL, "Sum", HOUR),
+        "repeated": ours(metric_names.RECORDS_REPEATED, "Sum", HOUR),
+        "delivered": ours(metric_names.CHANGES_DELIVERED, "Sum", HOUR),
+        "refreshes": Metric("AWS/Lambda", "Invocations", {"FunctionName": settings.refresh_function}, "Sum", HOUR),
     }
     dynamodb, table = client("dynamodb", read_timeout=3.0), settings.membership_table
     return Dependencies(
         settings,
         dynamodb,
         metrics,
+        signs,
         MetricStore(client("cloudwatch", read_timeout=10.0)),
         Checkpoint(dynamodb, table, AUDIT),
         SeenReasons(dynamodb, table),
@@ -82,7 +92,7 @@ def dependencies() -> Dependencies:
 @reporting
 def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Reconcile as far as possible, and report missing changes."""
-    settings, dynamodb, metrics, store, checkpoint, seen = dependencies()
+    settings, dynamodb, metrics, signs, store, checkpoint, seen = dependencies()
     now = CLOCK.now()
     since = checkpoint.time()
     if since is None:
@@ -90,10 +100,7 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
         result = AuditResult(int(now) // STEP * STEP + STEP, ())
     else:
         begin = max(since, int(now - LOOKBACK) // STEP * STEP)
-        series = store.read(metrics, min(begin, now - 2 * HOUR), now)
-        hour = int(now) // HOUR * HOUR - HOUR  # the last full hour
-        share = repeated_percent(*(series.pop(name).get(hour, 0.0) for name in ("repeated", "sent")))
-        telemetry.publish(metric_names.REPEATED_PERCENT, MetricUnit.Percent, share)
+        series = store.read(metrics, begin, now)
         counts = Counts(series.pop("accepted"), series.pop("completed"), longest_waits(**series))
         result = reconcile(counts, begin, now)
     _emit_metrics(result, now)
@@ -105,7 +112,7 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     _report_rejections(settings, store, seen, now)
     if settings.ordering_guard and now % ERASURES_EVERY < HOUR:
         _check_erasures(settings, dynamodb, CLOCK.deadline(context) - RESERVE)
-    _check_audiences(settings, dynamodb, store, now)
+    _report_findings(settings, dynamodb, signs, store, now)
     return {"reconciledUntil": result.until, "missing": result.missing}
 
 
@@ -132,37 +139,42 @@ def _report_rejections(settings: AuditSettings, store: MetricStore, seen: SeenRe
         seen.save(reported | reports)
 
 
-def _check_audiences(settings: AuditSettings, dynamodb: "DynamoDBClient", store: MetricStore, now: float) -> None:
-    """Compare audiences with their last weeks once a day, and notify of changes: a day later if that fails."""
-    from audience_sync.runtime import audience_history  # noqa: PLC0415 - as for erasures
+def _report_findings(
+    settings: AuditSettings, dynamodb: "DynamoDBClient", metrics: dict[str, Metric], store: MetricStore, now: float
+) -> None:
+    """Tell what is new in the alarm, and store what is open.
 
-    checkpoint = Checkpoint(dynamodb, settings.membership_table, AUDIT, "audiences")
-    last, today = checkpoint.position(), audience_history.last_day(now)
-    if last.get("day") == str(today):
-        return
-    from audience_sync.amazon_ads.destination import is_known  # noqa: PLC0415
+    Raises:
+        Unavailable: something could not be read or told. The next run tells it, and FunctionErrors hears of it.
+    """
+    from audience_sync.amazon_ads.destination import is_known  # noqa: PLC0415 - as for erasures
     from audience_sync.aws.audience_table import AudienceTable  # noqa: PLC0415
-    from audience_sync.operations.audience_notices import changes  # noqa: PLC0415
+    from audience_sync.operations import findings  # noqa: PLC0415
     from audience_sync.operations.audience_trends import trend_of  # noqa: PLC0415
+    from audience_sync.operations.renewal import is_renewed  # noqa: PLC0415
+    from audience_sync.runtime import audience_history  # noqa: PLC0415
 
-    listed = AudienceTable(dynamodb, settings.audience_table).all()
-    audiences = [each for each in listed if is_known(each.destination)]
-    histories = audience_history.read(store, settings.stack, audiences, now)
-    trends = {each: trend_of(history, today, settings.shrink_percent) for each, history in histories.items()}
-    notified = last.get("notified", "{}")
-    found = changes(trends, json.loads(notified))
-    try:
-        for state in found.alarm:
-            store.set_alarm(settings.shrink_alarm, state, found.reason(audiences))
-        notified = json.dumps(found.notified)
-    except Unavailable as error:
-        remedy = "if denied, allow cloudwatch:SetAlarmState in the permissions boundary: docs/permissions-boundary.json"
-        logger.warning("alarm not set", detail=str(error), remedy=remedy)
-    checkpoint.save({"day": str(today), "notified": notified})
-    for audience_id, trend in found.worse.items():
-        logger.warning(
-            "audience below its last weeks", audience_id=audience_id, state=trend.state, detail=trend.sentence
-        )
+    table = settings.membership_table
+    checkpoint, renewal = Checkpoint(dynamodb, table, AUDIT, FINDINGS), Checkpoint(dynamodb, table, RENEWAL)
+    before = findings.Findings.from_fields(checkpoint.position())
+    audiences = [each for each in AudienceTable(dynamodb, settings.audience_table).all() if is_known(each.destination)]
+    waiting = ["refreshes", "renewal", *(["revoked"] if settings.reads_datasets else [])]
+    watched = {name: before.watched.get(name, now) for name in waiting}
+    renewed = float(renewal.position().get("completed", watched["renewal"]))
+    series = store.read(metrics, now - 24 * HOUR, now)
+    signs = findings.Signs(now, series, watched, any(map(is_renewed, audiences)), renewed)
+    shrunk, today = findings.about_audiences(before.open), audience_history.last_day(now)
+    if before.day != today:
+        histories = audience_history.read(store, settings.stack, audiences, now)
+        trends = {each: trend_of(history, today, settings.shrink_percent) for each, history in histories.items()}
+        shrunk = findings.of_audiences(trends, audiences, shrunk)
+    after = findings.Findings((*findings.of_the_stack(signs), *shrunk), watched, today)
+    new = before.new_in(after.open)
+    for state in findings.alarm_states(before, after):
+        store.set_alarm(settings.findings_alarm, state, findings.reason(new, len(after.open) - len(new)))
+    checkpoint.save(after.fields)
+    for each in new:
+        logger.warning("finding", finding=each.name, about=each.about, detail=each.sentence)
 
 
 def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadline: float) -> None:

@@ -63,7 +63,7 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings, table, first_seen, published, _ = dependencies()
     account = settings.account
     listed = datasets_of(table.all()) if account else []
-    if account is None or not listed:
+    if account is None:
         return {"datasets": 0}
     random.shuffle(listed)  # so that a lack of time does not always leave out the same ones
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -75,7 +75,7 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
         audience_numbers.publish(report.dataset_id, numbers)
         _log(report, account)
     revoked = sum(len(report.ended_recently(CLOCK.now())) for report in reports)
-    telemetry.publish(metric_names.SHARES_REVOKED, MetricUnit.Count, revoked)
+    telemetry.publish(metric_names.SHARES_REVOKED, MetricUnit.Count, revoked)  # also 0: the audit waits for a value
     denied = sum(any(_is_expected(each, account) for each in report.failures.values()) for report in reports)
     if denied:
         logger.info("counts of datasets need a manager account", datasets=denied)

@@ -177,7 +177,6 @@ def _report_deletion(report: DeletionReport) -> None:
 def _emit_metrics(check: JobCheck) -> None:
     telemetry.count(
         **{
-            metric_names.JOBS_ENDED: int(check.outcome is JobOutcome.ENDED),
             metric_names.JOBS_UNRESOLVED: int(check.outcome in (JobOutcome.GIVEN_UP, JobOutcome.UNKNOWN)),
             # Counted as delivered when the upload was accepted; the job has shown otherwise.
             metric_names.CHANGES_DELIVERED: -check.counted,

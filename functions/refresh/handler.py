@@ -31,26 +31,24 @@ def dependencies() -> TokenRefresh:
 
 
 @reporting
-def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Write a new token unless the stored one is valid until after the next run."""
+def lambda_handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    """Write a new token unless the stored one is valid until after the next run.
+
+    Raises:
+        AudienceSyncError: a scheduled run has failed, which Lambda counts as a crash, for the alarm TokenRefreshFailed.
+            The operator's command is answered with the reason.
+    """
     result = dependencies().run()
-    _emit_metrics(result)
+    failure = None if isinstance(result.failure, NotConnected) else result.failure
+    telemetry.count(**{metric_names.TOKEN_REFRESH_FAILED: int(failure is not None)})
     _log(result)
     if not isinstance(result.failure, NotConnected):
         _watch_consent(dependencies().consent_left())
+    if failure and event.get("source") == "aws.events":
+        raise failure
     if result.token:
         return {"refreshed": True, "expiresAt": round(result.token.expires_at)}
     return {"refreshed": False, "reason": result.failure.reason if result.failure else Reason.FRESH}
-
-
-def _emit_metrics(result: RefreshResult) -> None:
-    failed = result.failure is not None and not isinstance(result.failure, NotConnected)
-    telemetry.count(
-        **{
-            metric_names.TOKENS_REFRESHED: int(result.token is not None),
-            metric_names.TOKEN_REFRESH_FAILED: int(failed),
-        }
-    )
 
 
 def _watch_consent(left: float | None) -> None:
@@ -68,6 +66,8 @@ def _report_unknown_consent() -> None:
 
 def _log(result: RefreshResult) -> None:
     match result.failure:
+        case None if result.token:
+            logger.info("token refreshed")
         case None:
             pass
         case NotConnected() as failure:

@@ -56,8 +56,7 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _emit_metrics(report: RenewalReport) -> None:
-    unfinished = int(report.reason is not None)
-    telemetry.count(**{metric_names.MEMBERS_RENEWED: report.renewed, metric_names.RENEWALS_UNFINISHED: unfinished})
+    telemetry.count(**{metric_names.MEMBERS_RENEWED: report.renewed})
 
 
 def _log(report: RenewalReport) -> None:

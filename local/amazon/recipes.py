@@ -87,12 +87,12 @@ RECIPES = (
         "DeadLetters",
         _uploads({"job": {"failed": 1}}),
     ),
-    Recipe("job-late", "Jobs take two minutes", "", "RecordsRepeated", _uploads({"job": {"delay": 120}})),
+    Recipe("job-late", "Jobs take two minutes", "", "Findings", _uploads({"job": {"delay": 120}})),
     Recipe(
         "job-unknown",
         "Amazon does not know the jobs",
         "unknown",
-        "JobsUnresolved",
+        "Findings",
         ({"match": {"path": f"{_JOBS}/*", "method": "GET"}, "do": {"status": 404}},),
     ),
 )

@@ -14,12 +14,14 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from audience_sync.amazon_ads.destination import Api
+from audience_sync.aws.checkpoint import AUDIT, FINDINGS, Checkpoint
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.member_state import Timing
 from audience_sync.members.member_step import apply_changes
+from audience_sync.operations.findings import AuditFinding, Findings
 from audience_sync_cli.app import app, load
 from audience_sync_cli.moves import ending, waiting
 from audience_sync_cli.parked import parked_commands
@@ -184,6 +186,8 @@ def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPat
     deployment.publish(time.time(), ChangesAccepted=1)
     deployment.publish(time.time(), {"audience": AUDIENCE.audience_id}, AudienceReceived=400, AudienceMatchRate=60)
     deployment.reject(("time_ahead", "m-1"))
+    findings = Checkpoint(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], AUDIT, FINDINGS)
+    findings.save(Findings((AuditFinding("consent_ending", "Consent ends."),)).fields)
     deployment.log("Worker", "upload accepted", audience_id=AUDIENCE.audience_id, records=3, job_id="job-1")
     deployment.log("Worker", "delivery incomplete", audience_ids=["1"], uploads_failed={"throttled": 1})
     deployment.stack.api = gateway

@@ -12,16 +12,10 @@ import pytest
 from audience_sync_cli.dashboard.facts import Facts
 from audience_sync_cli.dashboard.server import DashboardServer
 from audience_sync_cli.frame.errors import NotThere
-from tests.e2e import chromium
-from tests.e2e.chromium import Browser, Tab
+from tests.e2e.chromium import Browser, Tab, in_a_browser
 from tests.support import dashboard_states as states
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        chromium.installed() is None, reason=f"no browser: none of {', '.join(chromium.NAMES)} is installed"
-    ),
-]
+pytestmark = [pytest.mark.slow, in_a_browser]
 
 STATES: dict[str, Callable[[float], Facts]] = {
     "empty": states.empty,
@@ -40,7 +34,7 @@ HEADLINES = {
     "revoked": "Amazon no longer accepts the stored authorization. Run audience-sync connect.",
     "parked": "Some changes need you.",
     "stuck events": "Some events need you.",
-    "unshared": "The alarm SharesRevoked is on.",
+    "unshared": "Everything has arrived.",
     "many": "Changes are on their way.",
 }
 # Notes what the policy refuses and what a script raises, from before the page's own scripts run.

@@ -3,13 +3,14 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.aws.checkpoint import AUDIT, Checkpoint
+from audience_sync.aws.checkpoint import AUDIT, RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.seen_reasons import SeenReasons
 from audience_sync.clock import Clock
@@ -38,15 +39,6 @@ def event(number: int, *, enters: bool = True) -> dict[str, Any]:
 @pytest.fixture
 def harness(cloud: Cloud, printed: Callable[[], str]) -> "AuditHarness":
     return AuditHarness(cloud, printed)
-
-
-@pytest.fixture(autouse=True)
-def alarm(cloud: Cloud) -> str:
-    """Create the alarm that the audit sets, and return its name."""
-    properties = dict(cloud.template.resources("AWS::CloudWatch::Alarm")["AudiencesShrunk"])
-    properties = cloud.template.resolve(properties | {"AlarmActions": [], "OKActions": []})  # without a topic
-    cloud.client("cloudwatch").put_metric_alarm(**properties)
-    return str(properties["AlarmName"])
 
 
 class AuditHarness:
@@ -146,15 +138,6 @@ def test_a_change_that_was_deferred_counts_under_the_time_at_which_it_was_accept
     completed = [json.loads(line) for line in harness.printed().splitlines() if '"ChangesCompleted"' in line]
     assert [line["_aws"]["Timestamp"] for line in completed] == [first_at // 60_000 * 60_000]
     assert '"ChangesCompleted"' not in deferred.partition('"OldestDeferredChangeAge"')[2]
-
-
-def test_the_percentage_of_repeated_records_is_published(harness: AuditHarness) -> None:
-    service = ("service", harness.cloud.template.resolve({"Ref": "AWS::StackName"}))
-    ago = time.time() % HOUR + HOUR / 2  # seconds; in the last whole hour
-    for name, value in (("RecordsSent", 400), ("RecordsRepeated", 100)):
-        harness.put("AudienceSync", name, service, value, ago=ago)
-    harness.audit()
-    assert '"RepeatedPercent":[25.0]' in harness.printed().replace(" ", "")
 
 
 def test_the_lag_of_the_audit_is_published(harness: AuditHarness) -> None:
@@ -281,71 +264,111 @@ def fail(*_: Any) -> None:
     raise Unavailable("the membership table does not answer")
 
 
-class ShrinkHarness:
-    """Has the audit compare the days of an audience, and reads the alarm."""
+class FindingsHarness:
+    """Has the audit look at an audience's days and at single metrics, and reads the alarm."""
 
-    def __init__(self, cloud: Cloud, alarm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.cloud, self.alarm, self.monkeypatch = cloud, alarm, monkeypatch
+    def __init__(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cloud, self.monkeypatch = cloud, monkeypatch
+        self.alarm = f"{cloud.name_of('AWS::StackName')}-Findings"
         self.cloudwatch = cloud.client("cloudwatch")
         self.today = int(time.time()) // DAY
 
     def put(self, size: float, days: range, hour: int = 12) -> None:
         """Publish the audience's size at an hour of some days, counted from today."""
-        names = {"service": self.cloud.name_of("AWS::StackName"), "audience": AUDIENCE.audience_id}
-        metric = {"MetricName": "AudienceReceived", "Dimensions": [{"Name": k, "Value": v} for k, v in names.items()]}
-        at = [datetime.fromtimestamp((self.today + day) * DAY + hour * HOUR, UTC) for day in days]
-        values = [metric | {"Timestamp": each, "Value": size} for each in at]
-        self.cloudwatch.put_metric_data(Namespace="AudienceSync", MetricData=values)
+        for day in days:
+            at = (self.today + day) * DAY + hour * HOUR
+            self.count("AudienceReceived", at, size, audience=AUDIENCE.audience_id)
 
-    def audit(self, day: int = 0, **variables: str) -> list[str]:
-        """Run the audit in the third hour of a day. Returns the alarm's state, and the lines of its reason."""
-        self.monkeypatch.setattr(handler, "CLOCK", Clock(now=lambda: (self.today + day) * DAY + 2 * HOUR))
+    def count(self, name: str, at: float, value: float = 1, **dimensions: str) -> None:
+        """Publish one value of a metric of the stack."""
+        service = {"service": self.cloud.name_of("AWS::StackName")}
+        self.cloud.aws.metrics.add("AudienceSync", name, service | dimensions, at, value)
+
+    def audit(self, hours: float = 2, *, refreshes: bool = True, **variables: str) -> list[str]:
+        """Run the audit so many hours after today began. Returns the alarm's state, and the lines of its reason."""
+        now = self.today * DAY + hours * HOUR
+        refresh = {"FunctionName": self.cloud.name_of("RefreshFunction")}
+        if refreshes:
+            self.cloud.aws.metrics.add("AWS/Lambda", "Invocations", refresh, now - 60)
+        self.monkeypatch.setattr(handler, "CLOCK", Clock(now=lambda: now))
         self.cloud.enter("AuditFunction", **variables)
         handler.lambda_handler({}, Context())
         (alarm,) = self.cloudwatch.describe_alarms(AlarmNames=[self.alarm])["MetricAlarms"]
         return [alarm["StateValue"], *alarm["StateReason"].splitlines()]
 
+    def reset(self) -> None:
+        """Set the alarm by hand, so that the next notification shows."""
+        self.cloudwatch.set_alarm_state(AlarmName=self.alarm, StateValue="INSUFFICIENT_DATA", StateReason="reset")
+
 
 @pytest.fixture
-def shrinking(cloud: Cloud, alarm: str, monkeypatch: pytest.MonkeyPatch) -> ShrinkHarness:
-    return ShrinkHarness(cloud, alarm, monkeypatch)
+def findings(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> FindingsHarness:
+    return FindingsHarness(cloud, monkeypatch)
 
 
 def test_an_audience_that_shrinks_sets_off_the_alarm_once_with_the_sentence_of_diagnose(
-    shrinking: ShrinkHarness, printed: Callable[[], str]
+    findings: FindingsHarness, printed: Callable[[], str]
 ) -> None:
     unknown = Audience("adm-1", destination=Destination.of({"api": "of a later version"}))
-    AudienceTable(shrinking.cloud.client("dynamodb"), shrinking.cloud.name_of("AudienceTable")).put(unknown, created=1)
-    shrinking.put(5_000, range(-60, -3))
-    assert shrinking.audit(-3)[0] == "OK"
-    shrinking.put(1_000, range(-3, 2))
-    since = datetime.fromtimestamp((shrinking.today - 3) * DAY, UTC).date()
+    AudienceTable(findings.cloud.client("dynamodb"), findings.cloud.name_of("AudienceTable")).put(unknown, created=1)
+    findings.put(5_000, range(-60, -3))
+    assert findings.audit(-70)[0] == "OK"
+    findings.put(1_000, range(-3, 2))
+    since = datetime.fromtimestamp((findings.today - 3) * DAY, UTC).date()
     sentence = f"Since {since} its size is 1,000, 80% less than the 5,000 of the weeks before."
-    assert shrinking.audit()[:2] == ["ALARM", f'"{AUDIENCE.name}" ({AUDIENCE.audience_id}): {sentence}']
+    told = f'audience_shrunk: "{AUDIENCE.name}" ({AUDIENCE.audience_id}): {sentence}'
+    assert findings.audit()[:2] == ["ALARM", told]
     assert sentence in printed()
-    shrinking.cloudwatch.set_alarm_state(AlarmName=shrinking.alarm, StateValue="INSUFFICIENT_DATA", StateReason="reset")
-    assert [shrinking.audit(day)[1] for day in (0, 1)] == ["reset", "reset"]
-    shrinking.put(5_000, range(2, 5))
-    assert shrinking.audit(5)[0] == "OK"
+    findings.reset()
+    assert [findings.audit(hours)[1] for hours in (2, 3, 26)] == ["reset"] * 3
+    findings.put(5_000, range(2, 5))
+    assert findings.audit(5 * 24 + 2)[0] == "OK"
 
 
-def test_an_audience_whose_metrics_show_only_changed_sizes_has_not_shrunk(shrinking: ShrinkHarness) -> None:
+def test_an_audience_whose_metrics_show_only_changed_sizes_has_not_shrunk(findings: FindingsHarness) -> None:
     for hour, (of_a_job, changed) in enumerate(zip([500, *[5_000] * 4], [500, 800, 1_300, 2_100, 5_000], strict=True)):
-        shrinking.put(of_a_job, range(-60, -3), hour)
-        shrinking.put(changed, range(-3, 1), hour)
-    assert shrinking.audit()[0] == "OK"
+        findings.put(of_a_job, range(-60, -3), hour)
+        findings.put(changed, range(-3, 1), hour)
+    assert findings.audit()[0] == "OK"
 
 
-def test_an_alarm_that_cannot_be_set_fails_no_audit_and_is_set_the_next_day(
-    shrinking: ShrinkHarness, printed: Callable[[], str]
-) -> None:
-    shrinking.put(5_000, range(-60, -3))
-    shrinking.put(3_500, range(-3, 1))
-    for _ in range(2):
-        shrinking.audit(SHRINK_ALARM="no-such-alarm", SHRINK_PERCENT="20.5")
-    (line,) = [json.loads(each) for each in printed().splitlines() if '"alarm not set"' in each]
-    assert "cloudwatch:SetAlarmState" in line["remedy"]
-    assert shrinking.audit(1, SHRINK_PERCENT="20.5")[0] == "ALARM"
+def test_a_finding_that_cannot_be_told_fails_the_audit_until_it_is_told(findings: FindingsHarness) -> None:
+    findings.put(5_000, range(-60, -3))
+    findings.put(3_500, range(-3, 1))
+    for hours in (2, 3):
+        with pytest.raises(Unavailable, match="did not set the alarm"):
+            findings.audit(hours, FINDINGS_ALARM="no-such-alarm", SHRINK_PERCENT="20.5")
+    assert findings.audit(4, SHRINK_PERCENT="20.5")[0] == "ALARM"
+
+
+def test_a_job_without_a_result_is_told_at_the_next_audit_although_the_alarm_is_on(findings: FindingsHarness) -> None:
+    begin = findings.today * DAY
+    assert findings.audit(2, refreshes=False)[0] == "OK", "the first audit: nothing is missing yet"
+    assert findings.audit(4, refreshes=False)[:2] == ["ALARM", REFRESH_STOPPED]
+    findings.count("JobsUnresolved", begin + 4.5 * HOUR, 3)
+    day = datetime.fromtimestamp(begin, UTC).date()
+    state, told, more = findings.audit(5, refreshes=False)
+    assert (state, told) == ("ALARM", f"jobs_unresolved: {LOST.format(day)}")
+    assert more.startswith("1 more: audience-sync status.")
+    findings.reset()
+    assert findings.audit(6)[1] == "reset", "it is told once a day"
+    assert findings.audit(30)[0] == "OK"
+
+
+REFRESH_STOPPED = "refresh_stopped: The token refresh has not run for two hours. Workers log in themselves."
+LOST = "Upload jobs of {} whose result Amazon did not report: 3. A removal that it rejected in one is parked nowhere."
+
+
+def test_a_renewal_is_overdue_26_hours_after_its_last_completed_pass(findings: FindingsHarness) -> None:
+    cloud, begin = findings.cloud, findings.today * DAY
+    row = Checkpoint(cloud.client("dynamodb"), cloud.name_of("MembershipTable"), RENEWAL)
+    row.save({"completed": str(begin)})
+    renewed = replace(AUDIENCE, settings={"renew": True})
+    assert findings.audit(30)[0] == "OK", "no audience is renewed"
+    AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).put(renewed, created=0)
+    assert findings.audit(31)[1].startswith("renewal_overdue: No pass of the daily renewal was completed for 31 hours.")
+    row.save({"completed": str(begin + 31 * HOUR)})
+    assert findings.audit(32)[0] == "OK"
 
 
 class ErasureHarness:

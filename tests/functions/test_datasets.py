@@ -138,9 +138,10 @@ def test_a_manager_account_without_permission_is_a_warning(cloud: Cloud, printed
     assert lines(text, "dataset read") == []
 
 
-@pytest.mark.parametrize("account", [{}, MANAGER], ids=["no account", "no dataset"])
-def test_amazon_is_not_called_without_an_account_or_a_dataset(cloud: Cloud, account: dict[str, str]) -> None:
-    assert read(cloud, account) == {"datasets": 0}
+def test_amazon_is_not_called_without_an_account_or_a_dataset(cloud: Cloud, printed: Callable[[], str]) -> None:
+    assert read(cloud, {}) == {"datasets": 0}
+    assert read(cloud) == {"datasets": 0, "revoked": 0}
+    assert metrics(printed(), "SharesRevoked") == {None: 0}, "a run, which the audit waits for"
     assert requests_to(cloud, "/adm/") == []
 
 

@@ -6,18 +6,22 @@ from typing import Any
 
 import pytest
 
+from audience_sync.errors import AudienceSyncError
 from functions.refresh import handler
 from tests.support.closing_server import token_endpoint
 from tests.support.cloud import CREDENTIALS, Cloud, Context
 
+SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event"}
 
-def refresh(cloud: Cloud) -> Any:
+
+def refresh(cloud: Cloud, event: dict[str, Any] = SCHEDULED) -> Any:
     cloud.enter("RefreshFunction")
-    return handler.lambda_handler({"source": "aws.events"}, Context())
+    return handler.lambda_handler(event, Context())
 
 
-def test_a_new_token_is_written_to_the_token_secret(cloud: Cloud) -> None:
+def test_a_new_token_is_written_to_the_token_secret(cloud: Cloud, printed: Callable[[], str]) -> None:
     assert refresh(cloud)["refreshed"] is True
+    assert '"message":"token refreshed"' in printed().replace(": ", ":")
     stored = cloud.secret("TokenSecret")
     assert stored["accessToken"].startswith("Atza|")
     assert stored["expiresAt"] == pytest.approx(time.time() + 3600, abs=600)
@@ -52,10 +56,13 @@ def test_no_connection_is_reused_between_runs(cloud: Cloud) -> None:
 def test_a_failure_is_counted_and_logged_without_a_secret(
     cloud: Cloud, printed: Callable[[], str], do: dict[str, Any], reason: str
 ) -> None:
-    cloud.fault("/auth/o2/token", do)
-    assert refresh(cloud) == {"refreshed": False, "reason": reason}
-    text = printed()
-    assert '"TokenRefreshFailed":[1.0]' in text.replace(" ", "")
+    cloud.fault("/auth/o2/token", do, times=2)
+    assert refresh(cloud, {}) == {"refreshed": False, "reason": reason}, "the answer to `connect`"
+    with pytest.raises(AudienceSyncError) as raised:
+        refresh(cloud)
+    assert raised.value.reason == reason
+    text = printed() + str(raised.value)
+    assert text.replace(" ", "").count('"TokenRefreshFailed":[1.0]') == 2
     assert not any(secret in text for secret in CREDENTIALS.values())
 
 

@@ -22,8 +22,7 @@ from tests.fuzz.inputs import Message, json_or_none
 from tests.fuzz.invariants import assert_amazon_takes, assert_is_safe_id, assert_repeats_nothing
 from tests.support.doubles.audiences import Listed
 
-EVENT_KEY = "event-key-for-the-tests-1"
-SIGNING_SECRET = "signing-secret-for-the-tests-2"
+EVENT_KEY, SIGNING_SECRET = "event-key-for-the-tests-1", "signing-secret-for-the-tests-2"
 NOW = 1_774_000_000_000  # epoch milliseconds; after all examples
 SECRET = {"eventKey": EVENT_KEY, "signingSecret": SIGNING_SECRET}
 AUDIENCES = (
@@ -54,17 +53,6 @@ RICH = [  # every directive, and every field
             "tcf": {"@merge": {"direction": "left", "objects": [{"@path": "$.traits"}, {"@path": "$.properties"}]}},
             "gpp": {"@transform": {"apply": {"t": {"@path": "$.traits"}}, "mapping": {"@path": "$.t.gpp"}}},
             "ip": {"@path": "$.context.ip"},
-        },
-    },
-    {
-        "name": "Liquid",
-        "trigger": 'type = "track" or type = "identify"',
-        "fields": {
-            "external_user_id": {"@liquid": "{{ userId | default: traits.id | strip }}"},
-            "email": {"@liquid": "{% if traits.email contains '@' %}{{ traits.email | remove: traits.a }}{% endif %}"},
-            "phone": {
-                "@liquid": "{% assign p = properties.phone | split: '' | join: traits.b %}{{ p | slice: 0, 20 }}"
-            },
         },
     },
     {

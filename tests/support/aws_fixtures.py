@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from moto.cloudwatch.models import Alarm, cloudwatch_backends
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.table import Table
 from moto.secretsmanager.models import SecretsStore, secretsmanager_backends
@@ -47,6 +48,7 @@ class _Created(NamedTuple):
     queues: dict[str, QueueSettings]
     tables: dict[str, Table]
     secrets: SecretsStore
+    alarms: dict[str, Alarm]
 
 
 @dataclass(frozen=True)
@@ -79,17 +81,19 @@ class AwsServer:
         The examples of events/segment are months old, so that events of any age are accepted.
         """
         dynamodb, manager = dynamodb_backends[ACCOUNT][REGION], secretsmanager_backends[ACCOUNT][REGION]
+        cloudwatch = cloudwatch_backends[ACCOUNT][REGION]
         values = json.dumps(secrets)
         if values not in self._created:
-            template = Template.load({"AcceptOldEvents": "yes", "EventQueue": "yes"})
+            template = Template.load({"AcceptOldEvents": "yes", "EventQueue": "yes", "DataManagerAccountId": "m"})
             resources.create(template, self.client, secrets)
             queues = {name: self.queues.find(name).settings for name in self.queues.names()}
-            stored = copy.deepcopy((dynamodb.tables, manager.secrets))
+            stored = copy.deepcopy((dynamodb.tables, manager.secrets, cloudwatch.alarms))
             self._created[values] = _Created(template, queues, *stored)
             return template
         created = self._created[values]
         self.queues._queues.update({name: SqsQueue(name, settings) for name, settings in created.queues.items()})
-        dynamodb.tables, manager.secrets = copy.deepcopy((created.tables, created.secrets))
+        copied = copy.deepcopy((created.tables, created.secrets, created.alarms))
+        dynamodb.tables, manager.secrets, cloudwatch.alarms = copied
         return created.template
 
     def reset(self) -> None:

@@ -192,7 +192,7 @@ def unshared(now: float = NOW) -> Facts:
         queue=Depth(0, 0, 0),
         counts=Counts(2_345_678, 1_204, 6_019, 2_340_002, 2_311_852, 28_150, 0, 9_862, 0),
         audiences=(dataset, *flowing(now).audiences[1:]),
-        alarms=_alarms("SharesRevoked", _UNSHARED, now - 3_000),
+        alarms=_alarms("Findings", _UNSHARED, now - 3_000),
     )
 
 
@@ -205,7 +205,7 @@ def many(now: float = NOW) -> Facts:
     return replace(flowing(now), queue=Depth(0, 0, 0), audiences=listed)
 
 
-_UNSHARED = "A share of a dataset was revoked in the last seven days."
+_UNSHARED = "Shares of datasets that were revoked in the last seven days: 1."
 _DETAIL = "no consent signal; map consent, or set ConsentPolicy"
 _CIRCUIT = "The circuit breaker is open for Amazon DSP: Amazon has failed several times in a row."
 _STALLED = "Changes have been retrying for over 30 minutes. No data is lost; removals wait as well."

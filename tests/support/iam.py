@@ -27,7 +27,7 @@ FORMS = {  # ARNs by type; what has no name of its own is named by CloudFormatio
 
 def arns(*resource_types: str) -> dict[str, str]:
     """Return the ARNs of the template's resources, by logical id; of all types, if none is named."""
-    template = Template.load({"AWS::StackName": STACK, "EventQueue": "yes"})
+    template = Template.load({"AWS::StackName": STACK, "EventQueue": "yes", "DataManagerAccountId": "m"})
     return {
         logical_id: "arn:aws:" + FORMS[kind].format_map({"id": logical_id} | template.resolve(_names(properties)))
         for kind in resource_types or FORMS

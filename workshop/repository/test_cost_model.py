@@ -2,7 +2,9 @@
 
 import json
 import re
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,16 +13,19 @@ import pytest
 import requests
 from botocore.client import BaseClient
 
-from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.clock import Clock
 from audience_sync.operations.renewal import MAX_WAITING
-from audience_sync.runtime import metric_names
+from functions.audit import handler as audit
 from functions.ingest import handler as ingest
+from functions.refresh import handler as refresh
+from functions.renew import handler as renew
+from local.sample_profiles import Person, audience_event
 from local.template import read_document
 from scripts import cost_model as cost
 from scripts import delivery_model as delivery
 from scripts.delivery_model import WORKER, Traffic, needs, worker
 from tests.support.cloud import AUDIENCE, EVENT_KEY, ROOT, Cloud, Context
-from tests.support.invocations import deliver
+from tests.support.invocations import check_jobs, deliver
 from tests.support.markdown import paragraph
 from workshop.benchmarks import bench_worker
 from workshop.documents import dollars
@@ -37,12 +42,12 @@ def _request(number: int) -> str:
     return f"[{','.join(each.replace(AUDIENCES[0], AUDIENCES[place % 2]) for place, each in enumerate(members))}]"
 
 
-def _send(cloud: Cloud) -> None:
+def _send(cloud: Cloud, *bodies: str) -> None:
     headers = {"content-type": "application/json", "authorization": f"Bearer {EVENT_KEY}"}
     request = {"version": "2.0", "routeKey": "POST /v1/events", "headers": headers, "isBase64Encoded": False}
     cloud.enter("IngestFunction")
-    for number in range(REQUESTS):
-        assert ingest.lambda_handler(request | {"body": _request(number)}, Context())["statusCode"] == 200
+    for body in bodies or map(_request, range(REQUESTS)):
+        assert ingest.lambda_handler(request | {"body": body}, Context())["statusCode"] == 200
 
 
 @pytest.fixture
@@ -69,7 +74,7 @@ def _size(row: dict[str, Any]) -> int:
 def test_handlers_make_the_calls_of_the_cost_model_with_as_many_bytes(cloud: Cloud, rows: Counter[str]) -> None:
     events, traffic = BATCH * REQUESTS, Traffic(BATCH * REQUESTS, BATCH, len(AUDIENCES))
     other = replace(AUDIENCE, audience_id=AUDIENCES[1])
-    AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).put(other, created=0)
+    cloud.audiences.put(other, created=0)
     _send(cloud)
     messages = [message.body for message in cloud.queues.peek(cloud.name_of("ChangeQueue"))]
     assert len(messages) == round(REQUESTS * traffic.messages)
@@ -91,17 +96,36 @@ def test_handlers_make_the_calls_of_the_cost_model_with_as_many_bytes(cloud: Clo
     assert cost.ROW <= cost.KB, "a write would be more than one unit"
 
 
-def test_the_model_has_all_metrics_and_the_limits_of_one_invocation() -> None:
-    names = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
-    rare = {"EventsRejectedByReason", "RequestsFromOtherSources", "ChangesCountedTwice", "ConsentEnding"}
-    rare |= {metric_names.OLDEST_FAILED_EVENT_AGE, metric_names.AUDIENCES_CREATED}
-    unpublished = {metric_names.NAMESPACE, metric_names.AUDIENCES_SHRUNK}
-    assert len(names - unpublished - rare) == cost.METRICS + cost.AUDIENCE_METRICS
+def test_the_model_charges_the_metrics_that_a_healthy_stack_publishes(
+    cloud: Cloud, printed: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, to = datetime.now(UTC), {"audience_id": AUDIENCE.audience_id, "key": "lapsed_premium_buyers"}
+    events = [audience_event(Person(number), enters=True, at=at, **to) for number in (0, 1)]
+    _send(cloud, json.dumps([*events, audience_event(Person(1), enters=False, at=at, **to)]))
+    assert deliver(cloud) == []
+    assert check_jobs(cloud) == []
+    due = time.time() // audit.ERASURES_EVERY * audit.ERASURES_EVERY
+    monkeypatch.setattr(audit, "CLOCK", Clock(now=lambda: due))
+    for function, handler in (("Refresh", refresh), ("Audit", audit), ("Renew", renew)):
+        cloud.enter(f"{function}Function")
+        for _ in range(2):
+            handler.lambda_handler({"source": "aws.events"}, Context(900_000))
+    lines = [json.loads(line) for line in printed().splitlines() if '"_aws"' in line]
+    directives = [(line, each) for line in lines for each in line["_aws"]["CloudWatchMetrics"]]
+    named = {(each["Name"], "audience" in line) for line, found in directives for each in found["Metrics"]}
+    assert {name for name, of_audience in named if of_audience} == {*cost.DAILY} - {"AudienceSizeDsp"}, "too small"
+    assert {name for name, of_audience in named if not of_audience} == {*cost.HOURLY, *cost.SIX_HOURLY}
+
+
+def test_the_guide_states_how_many_metrics_are_charged() -> None:
     stated = paragraph((ROOT / "docs/cost.md").read_text(), "* **Metrics.**")
-    assert f"The stack has {cost.METRICS}," in stated
+    assert f"has values of {len(cost.HOURLY)} in every hour and of {len(cost.SIX_HOURLY)} in four hours a day" in stated
     assert f"${cost.AUDIENCE:.2f} a month for an audience" in stated
-    audit = (ROOT / "functions/audit/handler.py").read_text()
-    assert audit.count(": Metric(") + audit.count(": ours(") == cost.HOURLY_READS
+    source = (ROOT / "functions/audit/handler.py").read_text()
+    assert source.count(": Metric(") + source.count(": ours(") == cost.HOURLY_READS
+
+
+def test_the_model_assumes_the_changes_that_fit_into_one_invocation() -> None:
     assert pytest.approx(bench_worker.MEMBERS, rel=0.01) == delivery.LAMBDA_EVENT // delivery.ESCAPED
 
 

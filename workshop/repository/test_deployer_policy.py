@@ -78,7 +78,8 @@ CALLED_BESIDES = {
     *(
         f"cloudformation:{name}"
         for name in "ContinueUpdateRollback CreateChangeSet DeleteChangeSet DeleteStack DescribeChangeSet "
-        "DescribeStackEvents DescribeStacks ExecuteChangeSet GetTemplate GetTemplateSummary SetStackPolicy".split()
+        "DescribeStackEvents DescribeStacks ExecuteChangeSet GetStackPolicy GetTemplate GetTemplateSummary "
+        "SetStackPolicy".split()
     ),
     # The tags of the stack: AWS checks them beside the call that sets them.
     *("cloudformation:TagResource", "cloudformation:UntagResource"),

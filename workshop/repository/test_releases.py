@@ -99,8 +99,9 @@ def _routes_of(template: dict[str, Any]) -> set[tuple[str, str]]:
     }
 
 
+GONE = "is no parameter any more: a saved value makes the deployment fail"
 ACCEPTED = {  # until the first release: what the guide to updates says, or what holds nothing
-    *(f"{name} is no parameter any more: a saved value makes the deployment fail" for name in NOW),
+    *(f"{name} {GONE}" for name in NOW),
     "MembershipShards is no output any more",
     "Dashboard is replaced, because DashboardName differs",
     *(
@@ -112,7 +113,8 @@ ACCEPTED = {  # until the first release: what the guide to updates says, or what
 @pytest.mark.parametrize("release", releases() or [pytest.param("", marks=pytest.mark.skip("no git history"))])
 def test_an_update_from_any_release_loses_and_replaces_nothing(release: str) -> None:
     found = set(breaks(releases()[release], CURRENT))
-    assert found == (ACCEPTED if release == BEFORE_THE_FIRST else set())
+    assert found <= (ACCEPTED if release in BEFORE_THE_FIRST else set())
+    assert release != BEFORE_THE_FIRST[0] or found == ACCEPTED, "each is still told"
 
 
 def changed(path: str, to: Any) -> dict[str, Any]:
@@ -155,7 +157,7 @@ def test_an_update_that_would_break_a_running_stack_is_named(path: str, to: Any,
 @pytest.mark.parametrize(
     ("path", "to"),
     [
-        pytest.param("JobsErrors", None, id="an alarm goes"),
+        pytest.param("FunctionErrors", None, id="an alarm goes"),
         pytest.param("ChangeQueue.Properties.VisibilityTimeout", 700, id="a queue's timeout"),
         pytest.param("Parameters.New", {"Type": "String", "Default": ""}, id="a parameter with a default"),
         pytest.param("Outputs.New", {"Value": "x"}, id="another output"),
@@ -176,6 +178,7 @@ def test_without_a_history_the_rehearsal_deploys_this_version_and_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("scripts.last_release.ROOT", tmp_path)
+    monkeypatch.setattr("sys.argv", ["last_release"])
     main()
     printed = capsys.readouterr()
     assert printed.out == built(read_document())

@@ -1,6 +1,7 @@
 """The operator's documents name what exists: alarms, reason codes, metrics, log lines, commands of AWS and parts."""
 
 import ast
+import inspect
 import re
 import subprocess
 from itertools import pairwise
@@ -14,6 +15,7 @@ import pytest
 from botocore import xform_name
 from moto import mock_aws
 
+from audience_sync.operations import findings
 from audience_sync.reasons import DEFERRED, PARKED, REFUSED, REJECTED, Reason
 from audience_sync.runtime import metric_names
 from local.amazon.recipes import RECIPES
@@ -71,34 +73,6 @@ def test_the_table_of_urgency_lists_every_alarm_once() -> None:
     assert all(anchor == name.lower() for name, anchor in linked)
 
 
-IN_SECONDS = {
-    name: resource["Properties"]["Threshold"]
-    for name, resource in RESOURCES.items()
-    if name in ALARMS and isinstance(seconds := resource["Properties"].get("Threshold"), int) and seconds >= 300
-}
-SPELLED = {300: "five minutes", 1_800: "30 minutes", 259_200: "three days"}
-
-
-@pytest.mark.parametrize("alarm", IN_SECONDS)
-def test_a_threshold_in_seconds_is_the_one_that_the_alarm_and_each_page_state(alarm: str) -> None:
-    stated = SPELLED[IN_SECONDS[alarm]]
-    description = RESOURCES[alarm]["Properties"]["AlarmDescription"]
-    means = RUNBOOK.split(f"\n### {alarm}\n\n")[1].split("\n")[0]
-    assert (stated in description, stated in means) == (True, True)
-    for page in DOCS.glob("*.md"):
-        text = " ".join(page.read_text(encoding="utf-8").split())
-        elsewhere = re.findall(rf"\[{alarm}\]\(\S+\) after (\w+ \w+)|waited for (\w+ \w+), see \[{alarm}\]", text)
-        assert {said for pair in elsewhere for said in pair if said} <= {stated}, page.name
-
-
-# Alarms of functions, whose crashes and schedules are handled alike: their sections share what to do.
-SHARED = [
-    name
-    for name in ALARMS
-    if re.fullmatch(r"(Worker|Events|Jobs|Refresh|Audit|Renew|Datasets)(Errors|Stopped|Lag)", name)
-]
-
-
 def _check_parts(section: str, labels: tuple[str, ...]) -> None:
     assert [section.count(label) for label in labels] == [1] * len(labels)
     assert [section.index(label) for label in labels] == sorted(section.index(label) for label in labels)
@@ -107,28 +81,32 @@ def _check_parts(section: str, labels: tuple[str, ...]) -> None:
     assert ours == sorted(ours, reverse=True), "our commands come first: they need no AWS CLI"
 
 
-@pytest.mark.parametrize("alarm", [name for name in ALARMS if name not in SHARED])
+@pytest.mark.parametrize("alarm", ALARMS)
 def test_every_alarm_section_has_all_its_parts_in_order(alarm: str) -> None:
     section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0]
     _check_parts(section, ("**It means**", "**Safe:**", "**Look here first.**", "**Do:**", "**Over**"))
 
 
-@pytest.mark.parametrize("alarm", SHARED)
-def test_the_section_of_a_functions_alarm_links_to_the_shared_one(alarm: str) -> None:
-    means, safe = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0].strip().splitlines()
-    assert means.startswith("**It means** that ")
-    assert means.endswith(" See [background functions](#background-functions).")
-    assert safe.startswith("**Safe:** ")
+SAID = {2: "twice", 3: "three", 5: "five", 10: "ten", 20: "a fifth", 100: "a hundred"}  # counts and percent
+SAID |= {300: "five minutes", 1_800: "30 minutes", 259_200: "three days"}  # seconds
+THRESHOLDS = {name: RESOURCES[name]["Properties"].get("Threshold") for name in ALARMS}
 
 
-def test_the_section_shared_by_function_alarms_has_all_parts_and_a_row_for_each() -> None:
-    shared = RUNBOOK.split("\n## Background functions\n")[1].split("\n## ")[0]
-    _check_parts(shared, ("**Look here first.**", "**Do:**", "**Over**"))
-    rows = re.findall(r"^\| (\w+) \| `(\w+)` \| .+ \| .+ \|$", shared.split("**Over**")[1], re.MULTILINE)
-    assert sorted(alarm for alarm, _ in rows) == sorted(SHARED)
-    watched = {alarm: RESOURCES[alarm]["Properties"].get("Dimensions", [{}])[0].get("Value") for alarm in SHARED}
-    assert [row for row in rows if watched[row[0]] not in ({"Ref": row[1]}, {"Ref": "AWS::StackName"})] == []
-    assert {f"{function}Schedule" for alarm, function in rows if alarm.endswith("Stopped")} <= RULES
+@pytest.mark.parametrize("alarm", [name for name, each in THRESHOLDS.items() if isinstance(each, int) and each > 1])
+def test_the_template_its_description_and_the_runbook_say_the_same_threshold(alarm: str) -> None:
+    section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0].split("**Safe:**")[0]
+    for text in (RESOURCES[alarm]["Properties"]["AlarmDescription"], section):
+        assert SAID[THRESHOLDS[alarm]] in text.lower()
+
+
+def test_the_table_of_findings_has_each_that_the_audit_makes_in_its_order() -> None:
+    table = RUNBOOK.split("| finding | means | do |")[1].split("\n\n")[0]
+    made = re.findall(r'AuditFinding\(\s*"(\w+)"', inspect.getsource(findings))
+    named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert [each for each in named if each != findings.AUDIENCE_SHRUNK] == made
+    assert findings.AUDIENCE_SHRUNK in named
+    functions = re.findall(r"`F=(\w+)`", RUNBOOK)
+    assert {f"{function}Schedule" for function in functions} <= RULES
 
 
 def test_the_card_for_the_night_is_ten_lines_to_type() -> None:
@@ -145,19 +123,22 @@ EXPLAINED = {table.splitlines()[0]: re.findall(r"^\| `(\w+)` \|", table, re.MULT
 @pytest.mark.parametrize(
     ("title", "effect", "besides"),
     [
-        pytest.param("Events that were rejected", REJECTED, {}, id="rejected"),
-        pytest.param("Requests answered with 4xx or 503", REFUSED, {}, id="refused"),
-        # In the table of requests are two, and one that says that all is well is here.
+        pytest.param("Events that were rejected", REJECTED, set(), id="rejected"),
+        # Those that waiting or parked changes have as well are in their tables.
         pytest.param(
-            "Waiting changes and failed uploads", DEFERRED, {"unavailable", "invalid_settings", "fresh"}, id="deferred"
+            "Requests answered with 4xx or 503",
+            REFUSED,
+            {reason for reason in Reason if reason.effects > REFUSED},
+            id="refused",
         ),
-        pytest.param("Changes in the dead letter queue", PARKED, {}, id="parked"),
+        pytest.param("Waiting changes and failed uploads", DEFERRED, {Reason.FRESH}, id="deferred"),
+        pytest.param("Changes in the dead letter queue", PARKED, set(), id="parked"),
     ],
 )
 def test_each_reason_table_explains_the_codes_of_its_effect(
     title: str, effect: frozenset[str], besides: set[str]
 ) -> None:
-    assert set(EXPLAINED[title]) ^ {reason for reason in Reason if effect <= reason.effects} == set(besides)
+    assert set(EXPLAINED[title]) ^ {reason for reason in Reason if effect <= reason.effects} == besides
 
 
 def test_every_reason_code_is_explained_once_and_raised() -> None:

@@ -21,12 +21,13 @@ from audience_sync.aws.sqs import MAX_ENTRIES
 from audience_sync.delivery.backoff import LONG_DELAY, MARK
 from audience_sync.delivery.gates.circuit_state import PARTITION as CIRCUITS
 from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES
-from audience_sync.ingest.intake import MAX_EVENTS
+from audience_sync.delivery.stopping import RETURN_BEFORE
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE
 from audience_sync.members.member_state import LONGEST_JOB
 from audience_sync.members.member_step import KEEP_REMOVED
 from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.operations.audit import HOUR, MAX_CRASH_LOOP
+from audience_sync.operations.findings import DATASETS_SILENT, MANY_AUDIENCES, REFRESH_SILENT, RENEWAL_OVERDUE
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from audience_sync.operations.renewal import LATE, LONGEST_MARGIN
 from audience_sync.operations.renewal import RESERVE as RENEWAL_RESERVE
@@ -42,10 +43,10 @@ from audience_sync.runtime.settings import (
     RenewSettings,
     WorkerSettings,
 )
+from audience_sync.segment.request_body import MAX_EVENTS
 from functions.audiences.handler import BUDGET
 from functions.audit.handler import ERASURES_EVERY
 from functions.jobs.handler import AT_ONCE
-from functions.worker.handler import RETURN_BEFORE
 from local.template import ROOT, ScheduleSource, Template, read_document
 from scripts.delivery_model import READS
 from tests.support.markdown import section
@@ -73,6 +74,8 @@ EVENTS = _properties("EventsFunction")["Events"]["Events"]["Properties"]
 DEPLOY = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 OPERATE = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
 TOPIC = {"Fn::If": ["HasOwnTopic", {"Ref": "Alarms"}, {"Ref": "AlarmTopicArn"}]}
+PAGES = ["IngestErrors", "RequestsUnauthorized", "ErasuresUnusual"]  # events or people are being lost now
+PAGER = {"Fn::If": ["HasPageTopic", {"Ref": "PageTopicArn"}, {"Ref": "AWS::NoValue"}]}
 MEMBERSHIP_TABLE = {"Fn::GetAtt": ["MembershipTable", "Arn"]}
 SOURCES = [
     ("DeadLetterQueue", "ChangeQueue"),
@@ -81,14 +84,17 @@ SOURCES = [
 ]
 
 
+WITH_QUEUE = Template(TEMPLATE, {"EventQueue": "yes"})
+
+
 def _statements(role: str) -> Iterator[dict[str, Any]]:
     for policy in _properties(role)["Policies"]:
         yield from policy["PolicyDocument"]["Statement"]
 
 
 def _watched(alarm: str) -> list[dict[str, Any]]:
-    """The metrics of an alarm: one, or those in its expression."""
-    queries = _properties(alarm).get("Metrics", [])
+    """The metrics of an alarm: one, or those in its expression, with the event queue."""
+    queries = [WITH_QUEUE.branch(each) for each in _properties(alarm).get("Metrics", [])]
     return [each["MetricStat"]["Metric"] for each in queries if "MetricStat" in each] or [_properties(alarm)]
 
 
@@ -151,11 +157,9 @@ def test_removed_identities_outlive_a_removal_that_waits_is_parked_and_is_redriv
     assert waits + lies + waits < KEEP_REMOVED
 
 
-def test_a_message_that_crashes_the_worker_twice_sets_off_an_alarm() -> None:
-    alarm, window = _properties("WorkerErrors"), TEMPLATE["Parameters"]["BatchWindow"]["MaxValue"]
-    back = _properties("ChangeQueue")["VisibilityTimeout"] + window + _properties("WorkerFunction")["Timeout"]
-    assert alarm["DatapointsToAlarm"] == 2
-    assert (alarm["EvaluationPeriods"] - 1) * alarm["Period"] >= back
+def test_a_message_that_crashes_the_worker_sets_off_an_alarm_before_it_becomes_a_dead_letter() -> None:
+    queue, alarm = _properties("ChangeQueue"), _properties("FunctionErrors")
+    assert alarm["DatapointsToAlarm"] * 3600 < queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
 
 
 @pytest.mark.parametrize("source", [CHANGES, JOBS, EVENTS])
@@ -261,7 +265,7 @@ def test_one_sender_may_send_to_the_event_queue_and_do_nothing_else(sender: str,
     assert allowed == ([may_send] if sender else [])
 
 
-ENTRY_POINTS = {"HasEventQueue": {"EventQueue": "yes"}, "HasPublicApi": {"PublicApi": "yes"}}
+OPTIONAL = {"HasEventQueue": "EventsQueue", "HasPublicApi": "Api", "HasDataManager": "DatasetsFunction"}
 
 
 def _names(value: Any) -> set[str]:
@@ -276,8 +280,8 @@ def _names(value: Any) -> set[str]:
     return found | set().union(*map(_names, value.values()))
 
 
-@pytest.mark.parametrize("condition", ENTRY_POINTS)
-def test_nothing_else_refers_to_the_parts_of_a_door_that_a_stack_may_not_have(condition: str) -> None:
+@pytest.mark.parametrize("condition", OPTIONAL)
+def test_nothing_else_refers_to_the_parts_that_a_stack_may_not_have(condition: str) -> None:
     def without(value: Any) -> Any:
         """The value as it is where the condition does not hold."""
         if isinstance(value, list):
@@ -293,7 +297,16 @@ def test_nothing_else_refers_to_the_parts_of_a_door_that_a_stack_may_not_have(co
     assert {name: _names(without(each)) & absent for name, each in rest.items() if name not in absent} == {
         name: set() for name in rest.keys() - absent
     }
-    assert {"HasEventQueue": "EventsQueue", "HasPublicApi": "Api"}[condition] in absent
+    assert OPTIONAL[condition] in absent
+
+
+def test_without_an_account_of_ads_data_manager_no_function_reads_datasets() -> None:
+    kinds = ("AWS::Serverless::Function", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::CloudWatch::Alarm")
+    every, default = (Template.load(each) for each in ({"DataManagerAccountId": "m"}, {}))
+    only = {name for kind in kinds for name in every.resources(kind).keys() - default.resources(kind).keys()}
+    assert only == {"DatasetsFunction", "DatasetsRole", "DatasetsLogGroup"}
+    reads = _properties("AuditFunction")["Environment"]["Variables"]["READS_DATASETS"]
+    assert [each.resolve(reads) for each in (every, default)] == ["yes", "no"]
 
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -370,6 +383,7 @@ TOPIC_ARN = "arn:aws:sns:eu-west-1:123456789012:on-call"
         pytest.param("AlarmTopicArn", f"{TOPIC_ARN}.fifo", False, id="CloudWatch has no FIFO topics"),
         pytest.param("AlarmTopicArn", TOPIC_ARN.replace("sns", "sqs"), False, id="a queue"),
         pytest.param("AlarmTopicArn", "on-call", False, id="the name of a topic"),
+        ("PageTopicArn", TOPIC_ARN, True),
         ("PermissionsBoundary", "", True),
         ("PermissionsBoundary", "arn:aws-us-gov:iam::123456789012:policy/platform/boundary", True),
         pytest.param("PermissionsBoundary", "arn:aws:iam::123456789012:role/boundary", False, id="a role"),
@@ -623,7 +637,8 @@ def _dashboard(**parameters: str) -> str:
     return str(text)
 
 
-WIDGETS: list[dict[str, Any]] = json.loads(_dashboard(EventQueue="yes"))["widgets"]
+WITH_ALL = {"EventQueue": "yes", "DataManagerAccountId": "m"}
+WIDGETS: list[dict[str, Any]] = json.loads(_dashboard(**WITH_ALL))["widgets"]
 GRAPHED = [metric for widget in WIDGETS for metric in widget["properties"].get("metrics", [])]
 SEARCHES = [metric[0]["expression"] for metric in GRAPHED if isinstance(metric[0], dict)]
 
@@ -683,7 +698,8 @@ def test_the_widgets_of_the_dashboard_do_not_overlap() -> None:
 def test_every_alarm_has_a_name_a_notification_and_a_runbook_link(alarm: str) -> None:
     properties = _properties(alarm)
     assert properties["AlarmName"] == {"Fn::Sub": "${AWS::StackName}-" + alarm}
-    assert properties["AlarmActions"] == properties["OKActions"] == [TOPIC]
+    assert properties["AlarmActions"] == properties["OKActions"] == [TOPIC, *([PAGER] if alarm in PAGES else [])]
+    assert properties["AlarmDescription"].startswith("PAGE: " if alarm in PAGES else "TICKET: ")
     assert properties["AlarmDescription"].endswith(f". What to do: docs/runbook.md, {alarm}.")
     assert len(properties["AlarmDescription"]) <= 1024  # characters; AWS takes no more
 
@@ -694,7 +710,7 @@ def test_the_guide_names_the_alarms_that_start_without_data() -> None:
     assert f"gets {len(alarms)} messages from the first deployment" in " ".join(OPERATE.split())
     late = [name for name in alarms if _properties(name)["TreatMissingData"] in ("missing", "ignore")]
     assert f"{len(alarms) - len(late)} mails that begin with OK" in first_hour
-    for alarm in (*late, "IngestErrorsRepeated"):
+    for alarm in late:
         assert alarm in first_hour
 
 
@@ -706,6 +722,16 @@ def test_alarms_go_to_the_given_topic_or_to_the_stacks_own(given: str) -> None:
     (subscription,) = template.resources("AWS::SNS::Subscription").values()
     in_use = template.resolve(TEMPLATE["Outputs"]["AlarmTopicArn"]["Value"])
     assert in_use == template.resolve(subscription["TopicArn"]) == (given or "the stack's own")
+
+
+def test_pages_also_go_to_the_pager_and_a_filter_on_one_topic_lets_only_them_through() -> None:
+    actions = _properties("IngestErrors")["AlarmActions"]
+    assert Template(TEMPLATE, {"AlarmTopicArn": "t"}).resolve(actions) == ["t"]
+    assert Template(TEMPLATE, {"AlarmTopicArn": "t", "PageTopicArn": "p"}).resolve(actions) == ["t", "p"]
+    (printed,) = re.findall(r"--attributes '(.*)'", section(OPERATE, "Where alarms go"))
+    attributes = json.loads(printed)
+    assert attributes["FilterPolicyScope"] == "MessageBody"
+    assert json.loads(attributes["FilterPolicy"]) == {"AlarmName": [f"audience-sync-{each}" for each in PAGES]}
 
 
 def test_access_logs_hold_route_keys_and_nothing_from_the_request() -> None:
@@ -759,7 +785,8 @@ def _own(*partitions: str) -> dict[str, Any]:
             "AuditRole",
             dict.fromkeys(("dynamodb:BatchGetItem", "dynamodb:Query"), ROWS_OF_MEMBERS)
             | {"dynamodb:PartiQLUpdate": None}
-            | dict.fromkeys(("dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:PutItem"), _own(AUDIT)),
+            | {"dynamodb:GetItem": _own(AUDIT, RENEWAL)}
+            | dict.fromkeys(("dynamodb:UpdateItem", "dynamodb:PutItem"), _own(AUDIT)),
         ),
     ],
 )
@@ -793,7 +820,7 @@ def test_ingest_scans_the_audience_table_and_gets_only_the_version_row() -> None
 
 def test_renewal_may_fail_for_fourteen_days_before_members_lapse() -> None:
     assert _properties("RenewFunction")["Events"]["Schedule"]["Properties"]["Schedule"] == "rate(1 day)"
-    assert 15 * _properties("RenewErrors")["Period"] + LATE == LONGEST_MARGIN, "fourteen runs may fail"
+    assert 15 * 86_400 + LATE == LONGEST_MARGIN, "fourteen runs may fail"
     assert MIN_RENEWED_TTL / 2 > 86_400, "the shortest margin is longer than the time between two runs"
     assert 2 * RENEWAL_RESERVE < _properties("RenewFunction")["Timeout"] <= 900  # seconds; Lambda allows no more
 
@@ -801,12 +828,6 @@ def test_renewal_may_fail_for_fourteen_days_before_members_lapse() -> None:
 @pytest.mark.parametrize(
     ("alarm", "expected"),
     [
-        (
-            "RenewalsUnfinished",
-            {"MetricName": metric_names.RENEWALS_UNFINISHED, "Threshold": 1, "EvaluationPeriods": 2},
-        ),
-        # The operator may start another run on the same day.
-        ("RenewalsUnfinished", {"Statistic": "Minimum", "Period": 86_400}),
         # Each gap is counted once, and is still to be seen a day later.
         ("UnaccountedChanges", {"Period": 3600, "EvaluationPeriods": 24, "DatapointsToAlarm": 1, "Threshold": 1}),
         # Depends on waiting time: a single 429 does not cause it.
@@ -817,20 +838,22 @@ def test_renewal_may_fail_for_fourteen_days_before_members_lapse() -> None:
         ("ErasuresOverdue", {"Period": ERASURES_EVERY, "EvaluationPeriods": 1}),
         ("ErasuresUnusual", {"MetricName": metric_names.ERASURES_RECORDED, "Statistic": "Sum", "Period": 3600}),
         ("ErasuresUnusual", {"Threshold": {"Ref": "ErasuresPerHour"}}),
-        # Far below the limit: a stranger's are noticed before the key's own can be refused.
-        ("AudiencesCreated", {"Threshold": MAX_CREATED_A_DAY // 10, "Period": 86_400, "Statistic": "Sum"}),
+        # The audit is watched by alarms that do not depend on it.
+        ("AuditLag", {"TreatMissingData": "missing", "InsufficientDataActions": [TOPIC], "EvaluationPeriods": 3}),
+        # The audit sets its state, which stays.
+        ("Findings", {"TreatMissingData": "ignore", "MetricName": metric_names.FINDINGS}),
         # Requests may be rare, and Segment tries again for about four hours.
-        ("IngestErrorsRepeated", {"DatapointsToAlarm": 3, "EvaluationPeriods": 12, "Period": 300, "Threshold": 1}),
-        *(
-            ("IngestErrorsRepeated", {name: _properties("IngestErrors")[name]})
-            for name in ("Namespace", "MetricName", "Dimensions", "Statistic", "TreatMissingData")
-        ),
+        ("IngestErrors", {"DatapointsToAlarm": 3, "EvaluationPeriods": 12, "Period": 300, "Threshold": 1}),
     ],
     ids=lambda value: value if isinstance(value, str) else "+".join(value),
 )
 def test_an_alarm_has_the_period_and_threshold_that_its_purpose_needs(alarm: str, expected: dict[str, Any]) -> None:
     properties = _properties(alarm)
     assert {name: properties[name] for name in expected} == expected
+
+
+def test_audiences_of_a_leaked_key_are_found_far_below_the_limit() -> None:
+    assert MANY_AUDIENCES <= MAX_CREATED_A_DAY // 10
 
 
 def test_one_full_request_of_deletion_notices_sets_off_an_alarm_by_default() -> None:
@@ -887,26 +910,31 @@ def test_messages_that_wait_in_the_event_queue_for_half_an_hour_set_off_an_alarm
 def test_errors_of_every_function_set_off_an_alarm(function: str) -> None:
     triggers = {event["Type"] for event in _properties(function)["Events"].values()}
     expected = ["AWS/Lambda", "Errors", {"Name": "FunctionName", "Value": {"Ref": function}}]
-    alarm = {"RefreshFunction": "TokenRefreshFailed"}.get(function, function.replace("Function", "Errors"))
+    alarm = {"RefreshFunction": "TokenRefreshFailed"}.get(function, "FunctionErrors")
     if triggers == {"HttpApi"}:  # counted at the gateway, on all its routes
         alarm, expected = "IngestErrors", ["AWS/ApiGateway", "5xx", {"Name": "ApiId", "Value": {"Ref": "Api"}}]
-    *_, watched = _watched(alarm)
-    assert [watched["Namespace"], watched["MetricName"], *watched["Dimensions"]] == expected
+    watched = [[each["Namespace"], each["MetricName"], *each["Dimensions"]] for each in _watched(alarm)]
+    if function in ("RenewFunction", "DatasetsFunction"):  # the audit finds that no run was completed
+        assert expected not in watched
+    else:
+        assert expected in watched
 
 
-@pytest.mark.parametrize("source", Template.load().schedule_sources(), ids=lambda source: source.function)
-def test_a_scheduled_function_that_stops_running_sets_off_an_alarm_and_a_new_stack_does_not(
+@pytest.mark.parametrize("source", Template.load(WITH_ALL).schedule_sources(), ids=lambda source: source.function)
+def test_a_scheduled_function_that_stops_is_heard_of_and_not_before_a_run_is_due(
     source: ScheduleSource,
 ) -> None:
-    properties = _properties(source.function.replace("Function", "Stopped"))
-    assert (properties["Namespace"], properties["MetricName"]) == ("AWS/Lambda", "Invocations")
-    assert properties["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": source.function}}]
-    window = properties["Period"] * properties["EvaluationPeriods"]  # seconds; CloudWatch looks a little further back
-    assert source.every <= window <= 86_400
+    lag = _properties("AuditLag")
+    heard_after = {
+        "RefreshFunction": REFRESH_SILENT,
+        "DatasetsFunction": DATASETS_SILENT,
+        "RenewFunction": RENEWAL_OVERDUE,
+        "AuditFunction": lag["Period"] * lag["EvaluationPeriods"],
+    }
+    assert source.every < heard_after[source.function] <= 26 * 3600
     # A new alarm begins without data, and CloudWatch notifies of a change only. If missing data were breaching, every
     # new stack would set it off before the first run.
-    assert properties["TreatMissingData"] == "missing"
-    assert properties["InsufficientDataActions"] == [TOPIC]
+    assert (lag["TreatMissingData"], lag["InsufficientDataActions"]) == ("missing", [TOPIC])
 
 
 @pytest.mark.parametrize("queue", [dead_letters for dead_letters, _ in SOURCES])

@@ -81,8 +81,8 @@ function headlineFor(facts, off) {
   // to the dead letters is in none of the counts.
   const isCounted = facts.waiting > 0 && (queue.total > 0 || !facts.deadLetters);
   const isWaiting = isCounted || queue.visible + queue.inWork > 0;
-  // AudiencesShrunk is on for weeks, and no change waits.
-  const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM" && each.name !== "AudiencesShrunk");
+  // Findings may be on for weeks, and no change waits.
+  const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM" && each.name !== "Findings");
   if (facts.problems.some((each) => each.part === "counts")) return ["offline", "The counts cannot be read."];
   const blocked = needsPerson(facts);
   if (blocked) return ["refused", `${blocked.sentence} ${blocked.remedy}`.replaceAll("`", "").trim()];

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from audience_sync.aws.checkpoint import AUDIT, Checkpoint
+from audience_sync.aws.checkpoint import AUDIT, FINDINGS, Checkpoint
 from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.operations.findings import AuditFinding, Findings
 from audience_sync.runtime.metric_names import (
     AUDIENCE_MATCH_RATE,
     AUDIENCE_RECEIVED,
@@ -23,10 +24,12 @@ from audience_sync.runtime.metric_names import (
     EVENTS_REJECTED_BY_REASON,
     REQUESTS_UNAUTHORIZED,
 )
-from audience_sync_cli.dashboard import deployed, metrics
+from audience_sync_cli.checks.status import status
+from audience_sync_cli.dashboard import deployed, plots
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES
 from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.frame.times import DAY, HOUR
 from audience_sync_cli.stack.dead_letters import DeadLetters
 from audience_sync_cli.stack.function_logs import FUNCTIONS
 from tests.command.conftest import Deployment, change
@@ -34,7 +37,6 @@ from tests.support.aws_fixtures import AUDIENCE
 from tests.support.doubles.clocks import ManualClock
 from tests.support.waiting import wait_until
 
-HOUR, DAY = 3_600.0, 86_400.0  # seconds
 NOW = datetime(2026, 3, 4, 9, 34, tzinfo=UTC).timestamp()
 
 
@@ -275,7 +277,7 @@ def test_a_dataset_shows_its_most_recently_read_shares(
 
 def test_only_alarms_of_this_stack_are_shown(deployment: Deployment, shown: DeployedStack) -> None:
     cloudwatch = deployment.stack.service("cloudwatch")
-    for name in ("mine-DeadLetters", "mine-WorkerErrors", "mine-too-DeadLetters", "another-DeadLetters"):
+    for name in ("mine-DeadLetters", "mine-FunctionErrors", "mine-too-DeadLetters", "another-DeadLetters"):
         cloudwatch.put_metric_alarm(
             AlarmName=name,
             AlarmDescription="What to do.",
@@ -287,7 +289,31 @@ def test_only_alarms_of_this_stack_are_shown(deployment: Deployment, shown: Depl
     cloudwatch.set_alarm_state(AlarmName="mine-DeadLetters", StateValue="ALARM", StateReason="one dead letter")
     alarms = shown.read("").alarms
     assert alarms is not None
-    assert [(each.name, each.state == "ALARM") for each in alarms] == [("DeadLetters", True), ("WorkerErrors", False)]
+    assert [(each.name, each.state == "ALARM") for each in alarms] == [("DeadLetters", True), ("FunctionErrors", False)]
+
+
+def test_the_alarm_of_findings_has_the_sentences_of_all_that_are_open_and_status_prints_them(
+    deployment: Deployment, shown: DeployedStack
+) -> None:
+    deployment.stack.service("cloudwatch").put_metric_alarm(
+        AlarmName="mine-Findings",
+        AlarmDescription="It has found something.",
+        Namespace="AudienceSync",
+        MetricName="Findings",
+        Period=86_400,
+        EvaluationPeriods=1,
+        Threshold=1,
+        Statistic="Sum",
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    opened = (AuditFinding("consent_ending", "Consent ends."), AuditFinding("refresh_stopped", "It has stopped."))
+    row = Checkpoint(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], AUDIT, FINDINGS)
+    row.save(Findings(opened).fields)
+    (alarm,) = shown.read("").alarms or ()
+    assert alarm.description == "Consent ends.\nIt has stopped."
+    answer = deployment.json(status)
+    assert [each["name"] for each in answer["findings"]] == ["consent_ending", "refresh_stopped"]
+    assert answer["needs"] == [], "they can wait"
 
 
 def test_the_progress_of_the_audit_is_shown(deployment: Deployment, shown: DeployedStack) -> None:
@@ -392,11 +418,11 @@ def test_an_open_page_requests_as_many_metrics_an_hour_as_the_cost_guide_states(
         calls_of(deployment, "cloudwatch", "GetMetricData"),
         calls_of(deployment, "sqs", "GetQueueAttributes"),
     )
-    for _ in range(metrics.EVERY_AUDIENCE // deployed.QUEUES):  # in which everything is read at least once
+    for _ in range(plots.EVERY_AUDIENCE // deployed.QUEUES):  # in which everything is read at least once
         for each in chosen:
             shown.read(each)
         clock.now += deployed.QUEUES
-    hours = metrics.EVERY_AUDIENCE / HOUR
+    hours = plots.EVERY_AUDIENCE / HOUR
     read = sum(len(each["MetricDataQueries"]) for each in asked)
-    assert read <= len(chosen) * metrics.an_hour(audiences=1, reasons=1) * hours
-    assert len(depths) <= 3 * metrics.EVERY_AUDIENCE / deployed.QUEUES
+    assert read <= len(chosen) * plots.an_hour(audiences=1, reasons=1) * hours
+    assert len(depths) <= 3 * plots.EVERY_AUDIENCE / deployed.QUEUES

@@ -93,12 +93,12 @@ def test_the_circuit_breaker_of_a_connection_affects_all_audiences(deployment: D
         ),
         pytest.param([("Amazon is not connected yet", {})], "not_connected", id="not connected"),
         pytest.param(
-            [("token refresh failed", {"reason": "token_unavailable"}), ("", METRICS | {"TokensRefreshed": [1.0]})],
+            [("token refresh failed", {"reason": "token_unavailable"}), ("token refreshed", {})],
             None,
             id="refreshed since",
         ),
         pytest.param(
-            [("", METRICS | {"TokensRefreshed": [1.0]}), ("token refresh failed", {"reason": "of_a_newer_version"})],
+            [("token refreshed", {}), ("token refresh failed", {"reason": "of_a_newer_version"})],
             "of_a_newer_version",
             id="failing since, for a reason that is not known here",
         ),
@@ -121,7 +121,7 @@ def test_after_a_new_connection_deferred_changes_need_no_person(deployment: Depl
     deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **REFUSED)
     after = time.time()
     time.sleep(0.002)  # the log knows milliseconds
-    deployment.log("Refresh", "", **METRICS, TokensRefreshed=[1.0])
+    deployment.log("Refresh", "token refreshed")
     (blocker,) = found(deployment)
     assert (blocker.reason, blocker.needs_person, blocker.audience_ids) == ("authorized_again", False, ("4182",))
     assert blocker.next_try is not None
@@ -130,7 +130,7 @@ def test_after_a_new_connection_deferred_changes_need_no_person(deployment: Depl
 
 
 def test_a_token_from_before_a_refusal_does_not_end_it(deployment: Deployment) -> None:
-    deployment.log("Refresh", "", **METRICS, TokensRefreshed=[1.0])
+    deployment.log("Refresh", "token refreshed")
     deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **REFUSED)
     (blocker,) = found(deployment)
     assert (blocker.reason, blocker.needs_person) == ("authorization_refused", True)

@@ -1,15 +1,15 @@
 """A simulated year: what the seasons of an audience set off, and what its faults do."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from audience_sync.amazon_ads.destination import amc_connection, dsp_advertiser
 from audience_sync.members.membership import Audience
-from audience_sync.operations.audience_notices import MAX_REASON, changes
 from audience_sync.operations.audience_trends import HISTORY, History, State, Trend, trend_of
+from audience_sync.operations.findings import AuditFinding, Findings, of_audiences
 
 YEAR, FAULT = 365, 200  # days
 FIRST = 20_000 // 7 * 7  # a day that begins a week
@@ -32,13 +32,13 @@ def window(length: int, rate: Shape) -> Shape:
 def notices(history: History) -> list[tuple[int, str]]:
     """Return the day of the year and the state of each notification, and the day and "over" when all is over."""
     found: list[tuple[int, str]] = []
-    known: Mapping[str, str] = {}
+    known: list[AuditFinding] = []
     for day in range(YEAR):
         trend = trend_of(until(history, FIRST + day), FIRST + day)
-        change = changes({"1": trend}, known)
-        found += [(day, each.state) for each in change.worse.values()]
-        found += [(day, "over")] if known and not change.notified else []
-        known = change.notified
+        opened = of_audiences({"1": trend}, [Audience("1")], known)
+        found += [(day, trend.state) for _ in Findings(tuple(known)).new_in(opened)]
+        found += [(day, "over")] if known and not opened else []
+        known = opened
     return found
 
 
@@ -166,11 +166,10 @@ def test_two_weeks_below_2000_matched_members_set_off_the_alarm() -> None:
 def test_a_less_urgent_state_or_a_missing_history_does_not_clear_the_alarm() -> None:
     unknown = "CloudWatch has too little recent history: three weeks are needed."
     assert trend_of(History(), FIRST) == (State.UNKNOWN, unknown)
+    before = [AuditFinding("audience_shrunk", "It fell.", each, State.SIZE_FELL.urgency) for each in ("1", "unlisted")]
     for state in (State.UNKNOWN, State.SILENT):
-        found = changes({"1": Trend(state, "")}, {"1": "size_fell", "unlisted": "silent"})
-        assert (found.worse, found.notified, found.alarm) == ({}, {"1": "size_fell"}, ())
-    assert changes({"1": Trend(State.USUAL, "")}, {"1": "size_fell"}).alarm == ("OK",)
-    assert changes({"1": Trend(State.SILENT, "")}, {"1": "a later version's"}).worse
+        assert of_audiences({"1": Trend(state, "")}, [Audience("1")], before) == before[:1]
+    assert of_audiences({"1": Trend(State.USUAL, "")}, [Audience("1")], before) == []
 
 
 def test_the_history_has_uploads_and_a_minimum_by_api_and_target() -> None:
@@ -179,13 +178,3 @@ def test_the_history_has_uploads_and_a_minimum_by_api_and_target() -> None:
     assert history == History(received, in_dsp, {1: 50.0, 2: 50.0}, {1: 2_000.0, 2: 2_000.0, 3: 8.1}, [1, 2, 3])
     dataset = History.of(Audience("1", destination=amc_connection("c")), received, rates, {}, is_dataset=True)
     assert (dataset.matched, dataset.uploads) == ({}, [3])
-
-
-def test_a_notification_fits_the_reason_of_an_alarm_and_is_ascii() -> None:
-    audiences = [Audience(str(number), name="Käufer " * 9) for number in range(100, 120)]
-    trends = {each.audience_id: Trend(State.SILENT, "Nothing. " * 9) for each in audiences}
-    trends["119"] = Trend(State.SIZE_FELL, "Since 2026-11-20 its size is 4, 60% less than the 10 of the weeks before.")
-    reason = changes(trends, {}).reason(audiences)
-    assert reason.startswith('"K?ufer K?ufer K?ufer K?ufer K?ufer K?ufe" (119): Since 2026-11-20')
-    assert reason.endswith("13 more: see the audit log.\nTo find the cause: audience-sync diagnose AUDIENCE_ID")
-    assert (len(reason) <= MAX_REASON, reason.isascii()) == (True, True)

@@ -19,7 +19,6 @@ from audience_sync.operations.audit import (
     Gap,
     longest_waits,
     reconcile,
-    repeated_percent,
 )
 
 NOON = 1_800_000_000 // HOUR * HOUR
@@ -248,15 +247,3 @@ def test_a_waiting_change_is_never_a_gap_even_if_the_worker_crashes(
         moment += HOUR / 2
     waits = longest_waits(oldest={}, visible={}, waiting={}, **{name: change.shown(name, inf) for name in known})
     assert audited({step: 1}, waits=waits, now=final_at + 10 * DAY).missing == 1, "and the audit does report it later"
-
-
-@pytest.mark.parametrize(
-    ("repeated", "sent", "percent"),
-    [
-        pytest.param(0, 0, 0, id="nothing was sent"),
-        pytest.param(99, 100, 0, id="few records"),
-        pytest.param(100, 400, 25, id="a share of many"),
-    ],
-)
-def test_the_percentage_of_repeated_records_needs_a_hundred_records(repeated: int, sent: int, percent: float) -> None:
-    assert repeated_percent(repeated, sent) == percent

@@ -272,13 +272,19 @@ def test_an_audience_removed_between_runs_does_not_stop_the_others(harness: Rene
     assert run_by_run(harness, renewed("1"), runs=1) == [["1a", "1b"]]
 
 
-def test_a_run_that_finishes_saves_no_cursor(harness: RenewalHarness) -> None:
-    before = harness.table.rows.copy()
-    assert harness.run(renewed()).reason is None
-    assert harness.table.rows == before
-    harness.write(change("m1"), days=390)
+def test_the_time_of_the_last_completed_pass_is_kept_for_the_audit(harness: RenewalHarness) -> None:
+    checkpoint = Checkpoint(harness.table, "members", RENEWAL)  # type: ignore[arg-type]
+    harness.run(Audience("1"))
+    assert checkpoint.position() == {"completed": str(int(NOW))}, "nobody is to be renewed"
+    harness.now += DAY
+    harness.queue.depths = [MAX_WAITING + 1]
     harness.run(renewed())
-    assert not any(partition.startswith("#") for partition, _ in harness.table.rows)
+    harness.queue.depths, harness.per_reading = [0], 1.0
+    harness.run(renewed(), deadline=RESERVE)
+    assert checkpoint.position() == {"completed": str(int(NOW)), "audience": "1", "shard": "0"}, "two incomplete runs"
+    harness.per_reading = 0.0
+    harness.run(renewed())
+    assert checkpoint.position() == {"completed": str(int(NOW + DAY))}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from audience_sync.aws.errors import ConditionFailed, unavailable
+from audience_sync.aws.client_errors import ConditionFailed, unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 # Partitions of the membership table, one for each task, so that each role can be limited to its own. No audience id
 # looks like them.
 AUDIT, RENEWAL, DATASETS, PUBLISHED = "#audit", "#renewal", "#datasets", "#published"
+FINDINGS = "findings"  # a row of the audit
 _UNAVAILABLE = "the membership table does not answer"
 
 

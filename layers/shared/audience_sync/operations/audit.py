@@ -18,7 +18,6 @@ MARGIN = HOUR
 # Seconds in which a change can stay unseen while the worker crashes: SQS delivers a message 20 times, a visibility
 # timeout apart, and then it is in the dead letters. The extra hour is for counting in whole hours.
 MAX_CRASH_LOOP = 8 * HOUR
-MIN_REPEATED = 100  # records in an hour; with little traffic, one of two is sometimes a repetition
 # CloudWatch's delay before it shows a metric, by the age of the metric's timestamp: seconds, seconds.
 CLOUDWATCH_LAG = ((3 * HOUR, HOUR / 4), (24 * HOUR, 2 * HOUR), (inf, 50 * HOUR))
 
@@ -90,11 +89,6 @@ class AuditResult:
     def missing(self) -> int:
         """The total of changes accepted and never completed."""
         return sum(gap.changes for gap in self.gaps)
-
-
-def repeated_percent(repeated: float, sent: float) -> float:
-    """Return the percentage of an hour's records that were sent again; 0 if there were few, whatever their share."""
-    return 100 * repeated / sent if repeated >= MIN_REPEATED and sent else 0.0
 
 
 def reconcile(counts: Counts, since: int, now: float) -> AuditResult:

@@ -86,6 +86,7 @@ class Renewal:
         wanted = sorted((each for each in asked if is_known(each.destination)), key=lambda each: each.audience_id)
         report.unknown = len(asked) - len(wanted)
         if not wanted:
+            self._save(None)
             return report
         if self._scan is None:
             report.reason = Reason.UNGUARDED  # the rows may be outdated and would bring back people who have left
@@ -96,8 +97,7 @@ class Renewal:
             return report
         begun = self._cursor()
         cursor = self._run_from(self._scan, _from(wanted, begun), begun, report, deadline - RESERVE)
-        if cursor != begun:
-            self._save(cursor)
+        self._save(cursor)
         return report
 
     def _run_from(
@@ -144,9 +144,11 @@ class Renewal:
         return Cursor(position["audience"], int(position.get("shard", "0")), position.get("after"))
 
     def _save(self, cursor: Cursor | None) -> None:
-        position: dict[str, str | None] = {}
+        """Save where the next run continues, or when this pass was completed, in epoch seconds: the audit reads it."""
+        position: dict[str, str | None] = {"completed": str(int(self._clock.now()))}
         if cursor is not None:
-            position = {"audience": cursor.audience_id, "shard": str(cursor.shard), "after": cursor.after}
+            position = {"completed": self._checkpoint.position().get("completed"), "audience": cursor.audience_id}
+            position |= {"shard": str(cursor.shard), "after": cursor.after}
         self._checkpoint.save({name: value for name, value in position.items() if value is not None})
 
 

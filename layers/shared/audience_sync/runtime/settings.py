@@ -136,7 +136,9 @@ class AuditSettings(TimingSettings, MembershipSettings):
     change_queue_name: str = Field(alias="CHANGE_QUEUE_NAME", min_length=1)
     worker_function: str = Field(alias="WORKER_FUNCTION", min_length=1)
     job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
-    shrink_alarm: str = Field(alias="SHRINK_ALARM", min_length=1)  # the alarm's name
+    findings_alarm: str = Field(alias="FINDINGS_ALARM", min_length=1)  # the alarm's name
+    refresh_function: str = Field(alias="REFRESH_FUNCTION", min_length=1)
+    reads_datasets: bool = Field(False, alias="READS_DATASETS")
     shrink_percent: float = Field(40, alias="SHRINK_PERCENT", ge=1, le=100)
 
 
