@@ -61,7 +61,8 @@ class Operator:
 
     def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return everything stored under a member id or a message id: title and facts of each. Raises OperatorError."""
-        return [each._asdict() for each in find(self._session, fields.get("id", "").strip())]
+        with self._log()[0].line("dashboard search"):
+            return [each._asdict() for each in find(self._session, fields.get("id", "").strip())]
 
     def _log(self) -> tuple[OperatorLog, list[str]]:
         """Return the operator log, and a list to which it adds its notes."""

@@ -2,6 +2,9 @@
 
 import codecs
 import os
+import stat
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -17,6 +20,14 @@ def new_file(path: Path, option: str) -> TextIO:
     except OSError:
         raise WrongUsage(f"The {option} file cannot be written.", "Check folder and permissions.") from None
     return open(descriptor, "w", encoding="utf-8", newline="")  # noqa: PTH123 - a descriptor
+
+
+def make_output_private() -> None:
+    """If the output goes to a file, let only its owner read it: what follows is personal data."""
+    with suppress(OSError):  # no file, or somebody else's
+        output = sys.stdout.fileno()
+        if stat.S_ISREG(os.fstat(output).st_mode):
+            os.fchmod(output, 0o600)
 
 
 def encoding_of(begin: bytes) -> str:

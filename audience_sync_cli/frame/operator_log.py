@@ -1,4 +1,4 @@
-"""The operator log: one line for each command that changed something, in a log group of the stack.
+"""The operator log: one line for each command that changed something or read a person, in a log group of the stack.
 
 A line has operator, command, counts and outcome; never a value, an external user id or a secret. Operators write it
 themselves, so it helps to find a cause, but proves nothing: CloudTrail does, with data events.
@@ -6,6 +6,7 @@ themselves, so it helps to find a cause, but proves nothing: CloudTrail does, wi
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -35,11 +36,15 @@ FIELDS = {  # optional details of a line, and their names for people
     "audiences": "audiences",
     "deadLetters": "dead letters",
     "rows": "rows",
+    "request": "request",
+    "values": "values",
+    "people": "people",
     "events": "events",
     "note": "note",
 }
 UNWATCHED = 600  # seconds
 _INTERRUPTED = "interrupted"  # so a person is there
+_REQUEST = re.compile(r"[\w ./:#-]{1,64}")
 LONGEST_NOTE = 200  # characters
 
 type Line = dict[str, str | int | None]
@@ -56,7 +61,7 @@ class OperatorLog:
 
     @contextmanager
     def line(self, command: str, **details: str | int | None) -> Iterator[Line]:
-        """Write a line at the end of a block that changes something, even if it fails.
+        """Write a line at the end of a block that changes something or reads a person, even if it fails.
 
         `command` is as typed, without minor options; `details` are some of FIELDS, to which the block may add results.
         """
@@ -125,6 +130,15 @@ class OperatorLog:
             with suppress(logs.exceptions.ResourceAlreadyExistsException):  # another operator was faster
                 logs.create_log_stream(**{name: arguments[name] for name in ("logGroupName", "logStreamName")})
             logs.put_log_events(**arguments)
+
+
+def checked_request(number: str) -> dict[str, str | int | None]:
+    """Return the number of a person's request as a detail of a line; empty without one. Raises WrongUsage."""
+    if number and not _REQUEST.fullmatch(number):
+        raise WrongUsage(
+            "--request has 1 to 64 letters, digits, spaces and - _ . / : #.", "Give your own number, no personal data."
+        )
+    return {"request": number} if number else {}
 
 
 def checked_note(text: str) -> str:

@@ -1,6 +1,7 @@
 """`audience-sync compare`: compares a file with the members of an audience, and repairs the audience."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,7 +78,9 @@ def compare(
         comparison = _read(session, rows, how, known, at)
     options.check_ids(comparison.rows_without_id)
     in_file = comparison.members
-    with listed_differences(out) as on_difference:
+    # A repair has a line of its own.
+    reads = nullcontext() if options.repair else session.log.line("compare", audienceId=known.audience_id, rows=in_file)
+    with reads, listed_differences(out) as on_difference:
         _compare(session, known, comparison, on_difference)
     _show(session, known, comparison, in_file)
     sent = send_repair(session, members, how, known, comparison, options) if options.repair else None

@@ -11,6 +11,7 @@ from audience_sync.aws.membership_scan import READ_UNIT, TableSize
 from audience_sync.clock import Clock
 from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import AlreadyReported, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.operator_log import checked_request
 from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.frame.times import DAY, MINUTE
@@ -18,7 +19,7 @@ from audience_sync_cli.members.asked_values import NORMALIZED, Asked, Wanted, as
 from audience_sync_cli.members.erasure_page import HTML
 from audience_sync_cli.members.erasure_sentences import Part
 from audience_sync_cli.members.find_report import answer, next_lines, parts, person_part
-from audience_sync_cli.members.id_list import SHOWN, lines_of
+from audience_sync_cli.members.id_list import REQUEST, SHOWN, lines_of
 from audience_sync_cli.members.member import person_json
 from audience_sync_cli.members.people import backups_of, people, require_rows, unreadable
 from audience_sync_cli.members.proof import head_of, show_report
@@ -41,7 +42,7 @@ def find(
         str | None, typer.Option("--file", help="The values, one a line; `-`: standard input.", metavar="FILE")
     ] = None,
     country: Annotated[str, typer.Option(help="Country of numbers without +, such as US.", metavar="CODE")] = "",
-    request: Annotated[str, typer.Option(help="Your number of the request, for the answer.", metavar="ID")] = "",
+    request: REQUEST = "",
     page: HTML = None,
 ) -> None:
     """Find the people whose data is stored under an e-mail address, a phone number, a SHA-256 or an external user id.
@@ -60,7 +61,9 @@ def find(
     if not values:
         raise WrongUsage("There is no value to search.", "Give an e-mail address, phone number, SHA-256 or id.")
     require_rows(session)
-    report, shown = _searched(session, values)
+    with session.log.line("member find", values=len(values), **checked_request(request)) as logged:
+        report, shown = _searched(session, values)
+        logged |= {"people": len(report["people"]), "events": len(report["events"])}
     report |= {"request": request, "notSearched": [{"line": line, "problem": why} for line, why in refused.items()]}
     report["answer"] = answer(report)
     show_report(session.screen, report, parts(report, shown), page)

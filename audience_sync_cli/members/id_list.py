@@ -23,6 +23,7 @@ FILE = Annotated[
     str | None,
     typer.Option("--file", help="Read external user ids from FILE, one a line; `-`: standard input.", metavar="FILE"),
 ]
+REQUEST = Annotated[str, typer.Option(help="Your number of the request, for the operator log.", metavar="ID")]
 MAX_SIZE = 10_000_000  # bytes of a list: a quarter of a million UUIDs
 SHOWN = 20  # ids or lines; the JSON document has all ids
 

@@ -9,9 +9,11 @@ from audience_sync.aws.membership_rows import expires_at
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
 from audience_sync_cli.frame.errors import AlreadyReported, NotThere
+from audience_sync_cli.frame.files import make_output_private
+from audience_sync_cli.frame.operator_log import checked_request
 from audience_sync_cli.frame.screen import Screen, iso_time, moment
 from audience_sync_cli.frame.session import Session, command
-from audience_sync_cli.members.id_list import MEMBER_ID, require_id
+from audience_sync_cli.members.id_list import MEMBER_ID, REQUEST, require_id
 from audience_sync_cli.members.people import Known, people
 from audience_sync_cli.stack.dead_events import DeadEvents, unread_sentence
 from audience_sync_cli.stack.member_facts import last_sent, state_facts
@@ -20,8 +22,8 @@ from audience_sync_cli.stack.peeking import peek, with_erased
 app = typer.Typer()
 
 
-@command(app, "show", "member show cust_1001")
-def show(session: Session, member: MEMBER_ID) -> None:
+@command(app, "show", "member show cust_1001", "member show cust_1001 --request DSR-17")
+def show(session: Session, member: MEMBER_ID, *, request: REQUEST = "") -> None:
     """Show the stored data of one person: the row in each audience, unlinked ones included, and dead letters.
 
     A row has the newest change, consent, and identifiers as hashes. Active identifiers are the person's at Amazon.
@@ -29,6 +31,14 @@ def show(session: Session, member: MEMBER_ID) -> None:
     """
     require_id(member)
     unread: list[str] = []
+    with session.log.line("member show", people=1, **checked_request(request)):
+        _show(session, member, unread)
+    if unread:
+        raise AlreadyReported
+
+
+def _show(session: Session, member: str, unread: list[str]) -> None:
+    """Show what is stored of a person, and add what cannot be read to `unread`, in sentences. Raises NotThere."""
     (known,) = people(session, [member], unread)
     found = known.parked
     if session.stack.event_queue:
@@ -50,6 +60,7 @@ def show(session: Session, member: MEMBER_ID) -> None:
         "consent denied at": document["consentDeniedAt"],
         "dead letters": ", ".join(sorted({each.reason for each in found})),
     }
+    make_output_private()
     session.screen.facts({name: value for name, value in facts.items() if value})
     for audience, state in known.rows:
         _show_row(session.screen, audience, state)
@@ -58,8 +69,6 @@ def show(session: Session, member: MEMBER_ID) -> None:
     for each in unread:
         session.screen.note(each, style="red")
     session.screen.result(document)
-    if unread:
-        raise AlreadyReported
 
 
 def _show_row(screen: Screen, audience: Audience, state: MemberState) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync_cli.frame.errors import NotThere, ReportedAsNotThere, WrongUsage
-from audience_sync_cli.frame.files import new_file
+from audience_sync_cli.frame.files import make_output_private, new_file
 from audience_sync_cli.frame.screen import Screen, iso_time
 from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.members.erasure_page import HTML, html
@@ -70,6 +70,7 @@ def erasure(session: Session, member: MEMBER = None, file: FILE = None, page: HT
 
 def show_report(screen: Screen, report: Mapping[str, Any], parts_of_it: Iterable[Part], page: Path | None) -> None:
     """Print a report, and write it to a page."""
+    make_output_private()
     shown = list(parts_of_it)
     if page:
         with new_file(page, "--html") as stream:

@@ -87,7 +87,9 @@ def list_(session: Session, only: Filter) -> None:
 @command(app, "show", "parked show 3637f47d")
 def show(session: Session, message_id: _MESSAGE_ID) -> None:
     """Show why one dead letter was parked: reason, times, attempts, and Amazon's answer."""
-    found, _ = peek_all(session, lambda each: each.message_id.startswith(message_id))
+    with session.log.line("parked show") as line:
+        found, _ = peek_all(session, lambda each: each.message_id.startswith(message_id))
+        line["deadLetters"] = len(found)
     if len(found) != 1:
         problem = "Several dead letter ids begin with these characters." if found else "No dead letter has that id."
         raise NotThere(problem, "See `audience-sync parked list`.")

@@ -84,6 +84,7 @@ class _Server(ThreadingHTTPServer):
     """One thread per connection: a slow one, from any program on this machine, must not delay the others."""
 
     allow_reuse_address = True
+    request_queue_size = 1_024  # connections to be accepted; for one more, the kernel tries again after seconds
     daemon_threads = True
 
     def __init__(self, port: int) -> None:

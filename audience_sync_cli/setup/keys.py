@@ -8,6 +8,7 @@ import re
 import secrets
 import string
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import date
 from typing import Annotated, Any
 
@@ -52,7 +53,8 @@ def show(
     """
     if not session.stack.api:
         session.screen.note(f"There is {NO_API}: no request carries a key, and IAM says who may send.", style="yellow")
-    stored = session.secret("IngestSecret").value()
+    with session.log.line("keys show", key=kind.value if kind else "all") if reveal else nullcontext():
+        stored = session.secret("IngestSecret").value()
     found: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     for each in [kind] if kind else list(KeyKind):

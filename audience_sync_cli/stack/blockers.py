@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audience_sync.amazon_ads.destination import Api
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.delivery.backoff import LONG_DELAY, MARK, latest_retry
 from audience_sync.errors import AudienceSyncError, OutOfTime, Unavailable
 from audience_sync.reasons import Reason
@@ -37,6 +38,7 @@ INCOMPLETE = "delivery incomplete"
 REFRESHED, REFRESH_FAILED, NOT_CONNECTED = "token refreshed", "token refresh failed", "Amazon is not connected yet"
 UNAUTHORIZED = frozenset({Reason.AUTHORIZATION_REFUSED, Reason.NOT_CONNECTED})  # reasons fixed by `connect`
 _WITHOUT_TOKEN = frozenset({*UNAUTHORIZED, Reason.TOKEN_UNAVAILABLE})
+_OPENING = frozenset({Reason.THROTTLED, Reason.SERVICE_UNAVAILABLE, Reason.OUTCOME_UNKNOWN})  # of a circuit breaker
 AUTHORIZED = "authorized_again"  # reason of changes that wait for their next try after that
 
 
@@ -147,14 +149,26 @@ def waiting(session: Session, *, only_event_sources: bool = False) -> Waiting:
                     found.blockers.append(blocker)
         except Exception as error:  # noqa: BLE001 - one failed check must not hide the others
             found.unknown.append(f"Not known: {label}. {explained(error)}")
-    found.blockers = dated(found.blockers, found.incomplete, stack.batch_window, now)
+    found.blockers = dated(_with_cause(found.blockers), found.incomplete, stack.batch_window, now)
     return found
+
+
+def _with_cause(blockers: Sequence[Blocker]) -> list[Blocker]:
+    """Tell an open circuit breaker and what has opened it as one: the cause, then what the stack does about it."""
+    circuit = next((each for each in blockers if each.reason == Reason.CIRCUIT_OPEN), None)
+    cause = next((each for each in blockers if each.reason in _OPENING), None)
+    if not (circuit and cause) or (circuit.audience_ids and not {*cause.audience_ids} <= {*circuit.audience_ids}):
+        return list(blockers)
+    told = replace(circuit, sentence=f"{cause.sentence} {circuit.sentence}")
+    return [told if each is circuit else each for each in blockers if each is not cause]
 
 
 def dated(blockers: Sequence[Blocker], incomplete: Sequence[LogLine], window: float, now: float) -> list[Blocker]:
     """Return the blockers on one clock: all with the times of the newest deliveries that left changes waiting.
 
-    A message is tried again when it comes back, and its circuit breaker lets it pass. `window` is the batching window.
+    The next try is when the first of their messages come back, and their circuit breaker lets them pass. It stays the
+    same until then: single uploads that test Amazon in between are no try of what waits. `window` is the batching
+    window.
     """
     if not incomplete:
         return list(blockers)
@@ -162,7 +176,10 @@ def dated(blockers: Sequence[Blocker], incomplete: Sequence[LogLine], window: fl
     newest = [each for each in incomplete if each.at / 1000 > at - ROUND - window]
     since = min(filter(None, map(waits_since, newest)), default=None)
     opens = max((each.next_try or 0.0 for each in blockers), default=0.0)
-    again = latest_retry(max(at, opens - LONG_DELAY)) + window
+    returns = [latest_retry(each.at / 1000) + window for each in newest]
+    again = min(
+        (each for each in returns if each > max(now, opens)), default=latest_retry(max(at, opens - LONG_DELAY)) + window
+    )
     next_try = again if again > now else None
     return [
         each
@@ -224,10 +241,14 @@ def open_circuit(stack: Stack, now: float) -> Iterator[Blocker]:
         return
     names = {Api.DATA_MANAGER: "Ads Data Manager", "dsp": "Amazon DSP"}
     connections = [names.get(each, f"connection {each}") for each in found.connection_ids]
-    of = ", ".join([*connections, *(f"audience {each}" for each in found.audience_ids)])
+    stored = (
+        AudienceTable(stack.service("dynamodb"), stack["AudienceTable"]).with_unlinked() if found.audience_ids else []
+    )
+    named = {each.audience_id: f"{each.name} ({each.audience_id})" for each in stored if each.name}
+    of = ", ".join([*connections, *(named.get(each, f"audience {each}") for each in found.audience_ids)])
     yield Blocker(
         Reason.CIRCUIT_OPEN,
-        f"The circuit breaker is open for {of}: Amazon has failed several times in a row.",
+        f"The circuit breaker is open for {of}: Amazon has failed several times in a row, and single uploads test it.",
         next_try=found.next_try if found.next_try and found.next_try > now else None,
         audience_ids=() if found.connection_ids else found.audience_ids,
     )

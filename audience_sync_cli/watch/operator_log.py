@@ -45,7 +45,7 @@ def operator_log(
             [(moment(each.at), *_cells(each.fields)) for each in found],
         )
     else:
-        session.screen.say("No changes since then.")
+        session.screen.say("Nothing since then.")
     session.screen.result([_as_json(each) for each in found])
 
 

@@ -46,7 +46,7 @@ keys rotate event --yes  # logs key=event
 keys rotate audience --reveal  # logs key=audience
 keys show
 keys rotate event --source emea --expires 9999-12-31 --reveal  # logs key=event source=emea
-keys show event --reveal
+keys show event --reveal  # logs key=event
 keys retire event --source emea --yes  # logs key=event source=emea
 keys retire event --yes  # logs key=event
 connect --port 0  # logs
@@ -86,14 +86,14 @@ compare {{members}} lapsed_premium_buyers --repair missing --yes  # logs audienc
 diagnose lapsed_premium_buyers
 rejections
 tail --no-follow
-member show m1
-member show m2
-member find --file {{values}} --country US
+member show m1  # logs people=1
+member show m2 --request DSR-17  # logs people=1 request=DSR-17
+member find --file {{values}} --country US  # logs values=2
 diagnose {DATASET} --no-count
 status
 tail --no-follow --audience {DATASET}
 parked list
-parked show {{message}}
+parked show {{message}}  # logs deadLetters=1
 parked redrive --dry-run
 parked redrive --reason request_rejected --wait  # logs deadLetters=2
 parked drop --erased --yes  # logs deadLetters=1

@@ -12,13 +12,15 @@ from botocore.exceptions import EndpointConnectionError
 
 from audience_sync.errors import Unavailable
 from audience_sync_cli.dashboard.deployed import DeployedStack
-from audience_sync_cli.frame.errors import AlreadyReported, NotThere
+from audience_sync_cli.frame.errors import AlreadyReported, NotThere, WrongUsage
 from audience_sync_cli.frame.operator_log import FIELDS, UNWATCHED, OperatorLog
 from audience_sync_cli.mappings.versions import revert
+from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.members.erasing import erase
+from audience_sync_cli.members.member import show as show_member
 from audience_sync_cli.parked import parked_commands as parked
 from audience_sync_cli.parked.parked_commands import Filter
 from audience_sync_cli.setup import keys
@@ -167,6 +169,21 @@ def test_read_only_and_declined_commands_are_not_logged(
     assert lines(deployment) == []
 
 
+def test_a_comparison_and_a_failed_look_up_are_logged_without_the_value(deployment: Deployment) -> None:
+    compare(deployment.session(), str(MEMBERS), ID)
+    with pytest.raises(NotThere):
+        show_member(deployment.session(), "nobody", request="DSR-17")
+    compared, failed = [{name: each[name] for name in each.keys() - {"who"}} for each in lines(deployment)]
+    assert compared == {"command": "compare", "outcome": "done", "audienceId": ID, "rows": 6}
+    assert failed == {"command": "member show", "outcome": "failed: NotThere", "people": 1, "request": "DSR-17"}
+
+
+@pytest.mark.parametrize("number", ["ann@example.com", "x" * 65, "a\nb"])
+def test_a_request_number_holds_no_address(deployment: Deployment, number: str) -> None:
+    with pytest.raises(WrongUsage, match="--request"):
+        show_member(deployment.session(), "m1", request=number)
+
+
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [(KeyboardInterrupt(), "interrupted"), (Unavailable("m1 does not answer"), "failed: Unavailable")],
@@ -249,4 +266,4 @@ def test_operator_log_json_skips_lines_of_other_kinds(deployment: Deployment) ->
 
 
 def test_operator_log_prints_a_sentence_if_it_is_empty(deployment: Deployment) -> None:
-    assert "No changes since then." in deployment.printed(operator_log, since="1h").out
+    assert "Nothing since then." in deployment.printed(operator_log, since="1h").out

@@ -145,6 +145,33 @@ def test_the_reader_policy_is_enough_for_the_commands_that_the_guide_names(every
     assert enough == set(re.findall(r"`([a-z -]+?)(?: --dry-run)?`", named))
 
 
+ROLES = {
+    file: set(re.findall(r"`([a-z -]+?)`", uses)) - {"aws", "test --alarms"}
+    for file, uses in re.findall(r"^\| \[(\S+-policy\.json)\]\S+ \| .+? \| (.+) \|$", SECTION, re.MULTILINE)
+}
+MEMBER, MESSAGE = Call("dynamodb:GetItem", "MembershipTable", "1#03"), Call("sqs:ReceiveMessage", "DeadLetterQueue")
+SECRET, SENT = Call("secretsmanager:GetSecretValue", "IngestSecret"), Call("sqs:SendMessage", "ChangeQueue")
+
+
+@pytest.mark.parametrize(
+    ("file", "refused"),
+    [
+        ("officer-policy.json", [SECRET]),
+        ("on-call-policy.json", [MEMBER, MESSAGE, SECRET, SENT]),
+        ("key-keeper-policy.json", [MEMBER, MESSAGE, SENT]),
+    ],
+)
+def test_a_role_has_statements_of_the_two_policies_for_what_the_guide_names_and_no_more(
+    every_command: list[Ran], file: str, refused: list[Call]
+) -> None:
+    policy = statements(ROOT / "docs" / file)
+    assert [each for each in policy if each not in [*STATEMENTS.values(), *READER]] == []
+    assert {ran.command for ran in every_command if ran.command in ROLES[file] and _refused(policy, ran.calls)} == set()
+    assert len(_refused(policy, refused)) == len(refused)
+    assert ROLES[file] <= {ran.command for ran in every_command}
+    assert ("PauseDelivery" in [each["Sid"] for each in policy]) == ("pause" in ROLES[file])
+
+
 @pytest.mark.parametrize(
     "call",
     [

@@ -147,11 +147,13 @@ def test_the_policies_allow_what_cloudformation_calls_for_auto_scaling(resource_
 
 
 def test_the_policy_for_a_customer_managed_key_allows_what_tables_and_secrets_need() -> None:
-    (statement,) = statements(ROOT / "docs/deployer-key-policy.json")
+    policy = statements(ROOT / "docs/deployer-key-policy.json")
+    service = {"kms:GrantIsForAWSResource": "true", "kms:ViaService": "dynamodb.eu-west-1.amazonaws.com"}
     needed = {each for each in schema("AWS::DynamoDB::Table")["handlers"]["create"]["permissions"] if "kms:" in each}
     # An alias is not given. The last two are for the values of secrets.
     for action in (needed - {"kms:ListAliases"}) | {"kms:GenerateDataKey", "kms:Decrypt"}:
-        assert allows([statement], action, statement["Resource"]), action
+        assert allows(policy, action, policy[0]["Resource"], service), action
+        assert action == "kms:DescribeKey" or not allows(policy, action, policy[0]["Resource"]), "by itself"
 
 
 def test_no_update_changes_who_may_assume_a_role() -> None:

@@ -210,9 +210,36 @@ def test_a_queue_has_one_policy_which_denies_requests_without_tls(queue: str) ->
     policies = map(_properties, _named("AWS::SQS::QueuePolicy"))
     (statements,) = (each["PolicyDocument"]["Statement"] for each in policies if {"Ref": queue} in each["Queues"])
     statement, *allowed = _listed(statements)
-    assert bool(allowed) == (queue == "EventsQueue")
+    assert bool(allowed) == (queue in ("EventsQueue", *BELIEVED))
     assert (statement["Effect"], statement["Resource"]) == ("Deny", {"Fn::GetAtt": [queue, "Arn"]})
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+BELIEVED = ("ChangeQueue", "JobQueue", "DeadLetterQueue")
+OPERATORS = "arn:aws:iam::123456789012:role/audience-ops*"
+
+
+@pytest.mark.parametrize("queue", BELIEVED)
+@pytest.mark.parametrize("parameters", [{}, {"PublicApi": "no", "EventQueue": "yes"}])
+def test_with_a_named_role_only_it_and_the_functions_that_use_a_queue_reach_its_messages(
+    queue: str, parameters: dict[str, str]
+) -> None:
+    roles = {name: f"arn:{name}" for name in _named("AWS::IAM::Role")}
+
+    def policy(**given: str) -> Any:
+        template = Template.load(given)
+        for name, arn in ({queue: "arn"} | roles).items():
+            template.name(name, "", Arn=arn)
+        return template.resolve(_properties(f"{queue}Policy")["PolicyDocument"]["Statement"])
+
+    assert len(policy(**parameters)) == 1
+    _, denied = policy(**parameters, QueueOperator=OPERATORS)
+    spared = denied["Condition"]["ArnNotLike"]["aws:PrincipalArn"]
+    assert (denied["Effect"], denied["Principal"], denied["Resource"]) == ("Deny", "*", "arn")
+    assert {"sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage"} <= {*denied["Action"]}
+    users = {arn for name, arn in roles.items() if queue in _names(_properties(name).get("Policies", []))}
+    assert users - {"arn:IngestRole", "arn:EventsRole"} <= {*spared} <= {OPERATORS, *roles.values()}
+    assert ("arn:IngestRole" in spared, "arn:EventsRole" in spared) == (not parameters, bool(parameters))
 
 
 SENDER = "arn:aws:iam::210987654321:role/segment"
@@ -806,7 +833,6 @@ def test_renewal_may_fail_for_fourteen_days_before_members_lapse() -> None:
         # Depends on waiting time: a single 429 does not cause it.
         ("DeliveryStalled", {"MetricName": "OldestDeferredChangeAge", "Statistic": "Maximum", "Threshold": 1800}),
         ("DeliveryStalled", {"EvaluationPeriods": 3, "DatapointsToAlarm": 2}),
-        ("OldestMessageAge", {"Threshold": 1800}),
         # Erasures that are no longer checked do not count as done.
         ("ErasuresOverdue", {"TreatMissingData": "missing", "InsufficientDataActions": [TOPIC]}),
         ("ErasuresOverdue", {"Period": ERASURES_EVERY, "EvaluationPeriods": 1}),

@@ -1,5 +1,6 @@
 """`member find`: the people behind an address or a number, and an answer that denies nothing that was not read."""
 
+import json
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -93,7 +94,9 @@ def test_if_nothing_is_found_the_answer_names_what_was_not_searched(deployment: 
         "wait, which another search after 2027-01-22 covers, automatic backups, which expire by 2027-02-19, Segment, "
         "and Amazon Ads."
     )
-    assert deployment.logs.filter("OperatorLogGroup", 0, None)["events"] == []
+    (line,) = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
+    logged = {"command": "member find", "outcome": "done", "values": 2, "people": 0, "events": 0}
+    assert {name: value for name, value in json.loads(line["message"]).items() if name != "who"} == logged
 
 
 def test_an_unsearchable_value_is_reported_by_line_and_the_rest_are_answered(search: Search) -> None:
@@ -153,6 +156,17 @@ def test_a_dead_event_that_cannot_be_read_is_named_and_denies_nothing(deployment
     )
     assert "cannot be read" in deployment.printed(drop, Filter(), erased=True, raises=AlreadyReported).err
     assert "cannot be read" in deployment.printed(show, "cust_2001", raises=AlreadyReported).err
+
+
+def test_a_file_with_the_answer_is_for_its_owner_only(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `member find --json > FILE`."""
+    (values := tmp_path / "values.txt").write_text(ADDRESS, encoding="utf-8")
+    with (tmp_path / "answer.json").open("w", encoding="utf-8") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        find(deployment.session(as_json=True), file=str(values))
+    assert (tmp_path / "answer.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_search_of_over_a_million_rows_shows_time_and_cost_and_asks_first(

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import count
 from urllib.parse import parse_qs, urlsplit
 
@@ -54,7 +54,9 @@ def test_allowing_access_in_the_browser_connects_the_stack_and_replaces_the_toke
 
 
 def test_the_page_after_consent_loads_nothing_and_points_to_the_terminal() -> None:
-    with closing(Listener(0)) as listener:
+    with closing(Listener(0)) as listener, ExitStack() as idle:
+        for _ in range(50):  # connections that say nothing, before the wait begins
+            idle.enter_context(socket.create_connection(("127.0.0.1", urlsplit(listener.redirect_uri).port or 0), 1))
         pages, request = list[requests.Response](), AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
         address = f"{listener.redirect_uri}?error=access_denied&state={request.state}"
         asking = threading.Thread(target=lambda: pages.append(requests.get(address, timeout=5)))

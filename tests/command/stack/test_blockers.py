@@ -1,6 +1,7 @@
 """Why changes wait: each cause is found where it is recorded, and one that cannot be read hides no other."""
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,9 +15,11 @@ from audience_sync.delivery.backoff import latest_retry
 from audience_sync.delivery.gates.circuit_state import CircuitStates
 from audience_sync_cli.frame import reasons
 from audience_sync_cli.frame.screen import moment
-from audience_sync_cli.stack.blockers import Blocker, waiting
+from audience_sync_cli.stack.blockers import Blocker, dated, waiting
 from audience_sync_cli.stack.circuits import RECOVERY
+from audience_sync_cli.stack.function_logs import LogLine
 from tests.command.conftest import Deployment
+from tests.support.aws_fixtures import AUDIENCE
 
 METRICS: dict[str, Any] = {"_aws": {"CloudWatchMetrics": []}}
 
@@ -32,12 +35,14 @@ def found(deployment: Deployment) -> list[Blocker]:
 
 def test_an_open_circuit_breaker_names_its_audience_and_the_next_try(deployment: Deployment) -> None:
     now = int(time.time())
+    deployment.list_audience(replace(AUDIENCE, audience_id="4182", name="Buyers"))
     open_circuit(deployment, "audience:4182", since=now)
     open_circuit(deployment, "audience:4183", since=now - 50, state=CircuitState.HALF_OPEN)  # a worker is trying
     (blocker,) = found(deployment)
     assert (blocker.reason, blocker.next_try) == ("circuit_open", now + RECOVERY)
     assert set(blocker.audience_ids) == {"4182", "4183"}
-    assert "audience 4182" in blocker.sentence
+    assert "Buyers (4182)" in blocker.sentence
+    assert "audience 4183" in blocker.sentence
     assert "Next try by" in blocker.text
 
 
@@ -47,12 +52,30 @@ def test_every_reason_shows_the_same_next_try_and_one_that_needs_a_person_none(d
     log(deferred=["throttled"], waits_since=round(now - 900), **failed)
     log(deferred=["throttled", "authorization_refused"], waits_since=round(now - 60), **failed)
     open_circuit(deployment, "audience:4182", since=int(now) + 90)
-    circuit, throttled, refused = found(deployment)
-    assert {circuit.since, throttled.since, refused.since} == {round(now - 900)}, "the oldest of the last round"
-    assert circuit.next_try == throttled.next_try
-    assert throttled.next_try is not None
-    assert throttled.next_try >= int(now) + 90 + RECOVERY, "not before the circuit breaker lets it pass"
+    circuit, refused = found(deployment)
+    assert circuit.sentence.startswith("Amazon asks the stack to slow down (429). The circuit breaker is open for")
+    assert {circuit.since, refused.since} == {round(now - 900)}, "the oldest of the last round"
+    assert circuit.next_try is not None
+    assert circuit.next_try >= int(now) + 90 + RECOVERY, "not before the circuit breaker lets it pass"
     assert refused.next_try is None
+
+
+def test_a_cause_of_another_audience_is_told_beside_an_open_circuit_breaker(deployment: Deployment) -> None:
+    open_circuit(deployment, "audience:4182", since=int(time.time()))
+    deployment.log("Worker", "delivery incomplete", deferred=["throttled"], audience_ids=["4183"])
+    assert [each.reason for each in found(deployment)] == ["circuit_open", "throttled"]
+
+
+def test_a_next_try_that_was_told_holds_while_single_uploads_test_amazon() -> None:
+    """Each test leaves a line. Told every second of ten minutes, the time changes only once it has passed."""
+    blocker, lines, told = Blocker("service_unavailable", "It fails."), list[LogLine](), 0.0
+    for second in range(600):
+        if second % 7 == 0:
+            lines.append(LogLine(second * 1_000, "Worker", {"message": "delivery incomplete"}))
+        (shown,) = dated([blocker], lines, window=1.0, now=second + 0.5)
+        assert shown.next_try is not None
+        assert told in (0.0, shown.next_try) or told <= second + 0.5
+        told = shown.next_try
 
 
 def test_the_circuit_breaker_of_a_connection_affects_all_audiences(deployment: Deployment) -> None:

@@ -100,7 +100,7 @@ EXTENSIONS = st.sampled_from(["x", " ext. ", ",", ",,", ";", ";ext=", "~", "*", 
 @example("089 2312" + " " * 60 + "555", "DE")
 def test_a_phone_number_is_read_as_by_the_plain_rule(text: str, country: str | None) -> None:
     text = text[: phone.MAX_LENGTH].strip()
-    assert phone._from_phonenumbers(text, country) == plain_phonenumbers(text, country)
+    assert phone._read(text, country) == plain_phonenumbers(text, country)
 
 
 @pytest.mark.parametrize("gap", ["~" * 21, " ~" * 11, "+" * 21, "_" * 30])

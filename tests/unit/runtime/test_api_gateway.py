@@ -161,6 +161,11 @@ def test_an_internal_failure_is_a_503_with_retry_after_and_no_details(error: Aud
 def test_an_answer_is_json_and_not_cacheable() -> None:
     assert answer(200, {"a": [1, 2]}, {"X": "y"}) == {
         "statusCode": 200,
-        "headers": {"Content-Type": "application/json", "Cache-Control": "no-store", "X": "y"},
+        "headers": {
+            "Content-Type": "application/json",
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "X": "y",
+        },
         "body": '{"a":[1,2]}',
     }

@@ -108,10 +108,13 @@ def error_answer(error: AudienceSyncError) -> Answer:
             return answer(503, {"error": "temporarily unavailable"}, {"Retry-After": str(wait)})
 
 
+_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
 def answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
     """Build an answer in API Gateway's format."""
     return {
         "statusCode": status,
-        "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"} | (headers or {}),
+        "headers": _HEADERS | (headers or {}),
         "body": json.dumps(body, separators=(",", ":")),
     }

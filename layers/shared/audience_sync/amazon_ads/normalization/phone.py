@@ -59,6 +59,9 @@ _NO_PUNCTUATION = str.maketrans(dict.fromkeys(PUNCTUATION))
 _GAP = re.compile(rf"[\w+][\W_]{{{MAX_GAP + 1},}}+(?=.)")
 _SPACES = re.compile(" {2,}")
 _DOUBLE_ZERO = re.compile(r"[^+0-9]*0[ ./()-]*0")
+# As in "(office) +1 206 555 0142" or "030 123456 Durchwahl 12"; not digits that are part of a word or an address.
+_AMONG_WORDS = re.compile(r"(?<![\w@.+-])\+?\(?\d[\d ()./-]*\d(?![\w@])")
+_SHORTEST = 7  # digits of a number among words; fewer are an extension or the number of a house
 _BEFORE_49 = re.compile(r"[^+0-9]*(?=4[ ./()-]*9)")
 
 
@@ -110,7 +113,16 @@ def for_phonenumbers(text: str, country: str | None) -> str:
 
 
 def _from_phonenumbers(text: str, country: str | None) -> str | None:
-    """Read the text with phonenumbers."""
+    """Read the text with phonenumbers; if it is no number to that, read the one number among its words."""
+    if found := _read(text, country):
+        return found
+    among_words = [each for each in _AMONG_WORDS.finditer(text) if sum(map(str.isdecimal, each[0])) >= _SHORTEST]
+    if len(among_words) != 1 or any(map(str.isdecimal, text[: among_words[0].start()])):  # as of an extension
+        return None
+    return _read(among_words[0][0], country)
+
+
+def _read(text: str, country: str | None) -> str | None:
     text = for_phonenumbers(text, country)
     if not text:
         return None
