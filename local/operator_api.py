@@ -20,7 +20,6 @@ _PARAMETERS = (  # read by the command
     "MaxCpmCents",
     "AudienceNamePrefix",
     "DataManagerAccountId",
-    "DataManagerDspAccountId",
     "OrderingGuard",
     "BatchWindow",
 )

@@ -531,7 +531,7 @@ def test_a_guided_deployment_asks_for_each_parameter_and_not_about_public_routes
 @pytest.mark.parametrize("function", ["IngestFunction", "EventsFunction"])
 def test_ingest_and_events_get_every_variable_that_their_settings_read(function: str) -> None:
     read = set(re.findall(r'"([A-Z]+_[A-Z_]+)"', inspect.getsource(IngestSettings)))
-    at_http = {"INGEST_SECRET_ARN", "ACCEPT_FIRST_EVENT_SIGNATURE", "ALLOWED_SOURCES"}
+    at_http = {"INGEST_SECRET_ARN", "ALLOWED_SOURCES"}
     not_here = {"EVENT_DEAD_LETTER_QUEUE_URL"} if function == "IngestFunction" else at_http
     assert _properties(function)["Environment"]["Variables"].keys() == read - not_here
 
@@ -552,7 +552,7 @@ def test_a_function_gets_the_variables_that_its_settings_read(settings: Any) -> 
 def test_the_longest_parameters_fit_into_the_4_kb_that_lambda_accepts_of_variables(function: str) -> None:
     """Else an update would begin, fail at the function and be rolled back."""
     longest = {name: "x" * TEMPLATE["Parameters"][name]["MaxLength"] for name in ("AllowedTargets", "AllowedSources")}
-    longest |= {"AWS::StackName": "x" * 63, "DataManagerAccountId": "x" * 256}  # a stack has one of the two accounts
+    longest |= {"AWS::StackName": "x" * 63, "DataManagerAccountId": "x" * 256}
     template = Template.load(dict.fromkeys(RESOURCES, "x" * 140) | longest)  # a URL, a name or an ARN
     variables = template.resolve(dict(template.functions()[function].environment))
     assert len(json.dumps(variables)) <= 4_096
@@ -565,11 +565,8 @@ def test_the_longest_parameters_fit_into_the_4_kb_that_lambda_accepts_of_variabl
         pytest.param({"PublicApi": "no"}, ["OneEntryPoint"], id="no entry point"),
         pytest.param({"OrderingGuard": "no"}, [], id="the audience API needs no rows"),
         pytest.param({"DataManagerAccountId": "m"}, [], id="a manager account"),
-        pytest.param({"DataManagerDspAccountId": "d"}, [], id="a DSP account"),
-        pytest.param({"DataManagerAccountId": "m", "DataManagerDspAccountId": "d"}, ["OneAccount"], id="two accounts"),
-        *(
-            pytest.param({name: "id", "OrderingGuard": "no"}, ["RowsForDatasets"], id=f"{name} without rows")
-            for name in ("DataManagerAccountId", "DataManagerDspAccountId")
+        pytest.param(
+            {"DataManagerAccountId": "m", "OrderingGuard": "no"}, ["RowsForDatasets"], id="datasets without rows"
         ),
     ],
 )

@@ -25,7 +25,6 @@ class IngestSettings:
     event_dead_letter_queue_url: str  # empty at the HTTP API
     audience_table: str
     change_queue_url: str
-    accept_first_event_signature: bool
     policy: Policy
     allowed_sources: AllowedSources
 
@@ -66,7 +65,6 @@ class IngestSettings:
             event_dead_letter_queue_url=text("EVENT_DEAD_LETTER_QUEUE_URL") if from_queue else "",
             audience_table=text("AUDIENCE_TABLE"),
             change_queue_url=text("CHANGE_QUEUE_URL"),
-            accept_first_event_signature=choice("ACCEPT_FIRST_EVENT_SIGNATURE", _FLAGS, default=False),
             policy=Policy(
                 choice("CONSENT_POLICY", _POLICIES, default="require"),
                 # Without rows, exits are not remembered, whatever the age of the addition.
