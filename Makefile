@@ -43,7 +43,7 @@ $(SETUP): $(LOCAL) requirements/dev.txt
 	@$(INSTALL) requirements/dev.txt
 	@touch $@
 
-demo: $(LOCAL)  ## the main job on this machine: 5,800 events become an audience (KEEP=1 leaves it running, ARGS="--port 9000 --amazon-port 9001", ARGS="--api data-manager")
+demo: $(LOCAL)  ## the main job on this machine: 5,900 events become an audience (KEEP=1 leaves it running, ARGS="--port 9000 --amazon-port 9001", ARGS="--api data-manager")
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(ARGS)
 
 test: $(SETUP)  ## all tests, in random order (ARGS="-k name", ARGS=--randomly-seed=N repeats an order, ARGS="--cov --cov-branch")

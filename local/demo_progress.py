@@ -32,21 +32,11 @@ def wait_until_quiescent(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> dict[str, Any]:
-    """Wait until nothing is waiting or in progress. Returns the last state.
+    """Wait until nothing is waiting or in progress. Returns the last state. Raises NotFinished after TIMEOUT.
 
     The worker counts outcomes at the end of an invocation, thousands at once; its rows show the progress in between.
-
-    Args:
-        state: returns the answer of `GET /local/state`.
-        rows: counts the rows of the membership table.
-        members: expected number of rows.
-        last_step: name of the bar for uploads that have taken effect.
-        console: prints the bars.
-        clock: seconds.
-        sleep: waits for some seconds.
-
-    Raises:
-        NotFinished: after TIMEOUT.
+    `state` returns the answer of `GET /local/state`, `rows` counts the rows of the membership table, of which `members`
+    are expected. `last_step` is the name of the bar for uploads that have taken effect.
     """
     deadline = clock() + TIMEOUT
     with progress(console) as bars:

@@ -48,10 +48,9 @@ def create_dataset(where: dict[str, str]) -> Audience:
 def events_of(
     people: Sequence[Person], leaving: Sequence[Person], audience: Audience = EXAMPLE
 ) -> list[dict[str, Any]]:
-    """Yield an enter for everyone, and for some an exit a minute later.
+    """Yield an enter for everyone, and for some an exit a second later.
 
-    An exit follows its enter, so that both are in one request. However slow the machine, one batch then has both, and
-    the demo ends with the same figures.
+    An exit follows its enter, so that both are in one request and, however slow the machine, in one batch.
     """
     now = datetime.now(UTC)
     about = {"audience_id": audience.audience_id, "key": audience.computation_key or ""}
@@ -59,9 +58,9 @@ def events_of(
     exits = set(leaving)
     events = []
     for person in people:
-        events.append(audience_event(person, enters=True, at=now - timedelta(minutes=2), **about))
+        events.append(audience_event(person, enters=True, at=now - timedelta(seconds=2), **about))
         if person in exits:
-            events.append(audience_event(person, enters=False, at=now - timedelta(minutes=1), **about))
+            events.append(audience_event(person, enters=False, at=now - timedelta(seconds=1), **about))
     return events
 
 

@@ -60,7 +60,11 @@ def add_routes(app: web.Application, stack: StackView) -> None:
     async def resources(_: web.Request) -> web.Response:
         return web.json_response(_resources(stack))
 
+    async def kill(request: web.Request) -> web.Response:
+        return web.Response(status=204 if stack.functions.kill(request.match_info["name"]) else 404)
+
     app.router.add_get("/local/state", state)
+    app.router.add_post("/local/kill/{name}", kill)
     app.router.add_get("/local/resources", resources)
     app.router.add_post(f"{_FUNCTION}/invocations", invoke)
     app.router.add_get(f"{_FUNCTION}/configuration", configuration)

@@ -12,6 +12,7 @@ from local.template import REGION, QueueSource
 MAX_PAYLOAD = 6_000_000  # bytes of one invocation; Lambda closes the batch before it
 ENVELOPE = 1_000  # bytes that each message adds beside its body
 POLL = 10  # messages Lambda asks for at a time
+KILLED = 0.5  # seconds until messages of a killed invocation are back; at AWS, their visibility timeout of minutes
 LONGEST_POLL = 1.0  # seconds; until then, a disabled source is still disabling. Lambda's polls take 20
 
 
@@ -81,6 +82,10 @@ class Poller:
             failed = _failures(answer, batch)
         except FunctionError:
             failed = {each.message.id for each in batch}
+        except asyncio.CancelledError:
+            for each in batch:
+                self._queues.change_visibility(self._url, each.receipt_handle, KILLED)
+            raise
         finally:
             self._slots.release()
         for each in batch:

@@ -120,7 +120,7 @@ class Stack:
             "CIRCUIT_SECONDS": "2",
             "LATE_SECONDS": "1",
             # After a deletion notice, erasing waits as long after an enter as the longest job takes.
-            "LONGEST_JOB_SECONDS": str(self.options.job_delay * 2 + 5),
+            "LONGEST_JOB_SECONDS": str(self.options.job_delay * 2 + 3),
             "DATA_MANAGER_SECONDS": str(self.options.job_delay * 1.25 + 1),
             "JOB_SECONDS": str(min(900.0, self.options.job_delay * 1.25 + 1)),
         }

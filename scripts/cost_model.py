@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from audience_sync.delivery.backoff import MARK
 from audience_sync.members.envelope import MAX_MESSAGE_BYTES
-from audience_sync_cli.dashboard.metrics import an_hour
+from audience_sync_cli.dashboard.plots import an_hour
 from local.template import Template
 from scripts import delivery_model as delivery
 from scripts.delivery_model import CHANGE, DAY, HOUR, JOBS, MONTH, READS, RECORD, TEMPLATE, Traffic

@@ -26,7 +26,7 @@ from audience_sync_cli.audiences.adoption import filled_by, next_steps, require_
 from audience_sync_cli.audiences.notices import queue_due_exits
 from audience_sync_cli.frame.errors import OperatorError, WrongUsage
 from audience_sync_cli.frame.session import Session, command
-from audience_sync_cli.stack.datasets import is_dataset, read_dataset
+from audience_sync_cli.stack.dataset_facts import link_command, read_dataset
 from audience_sync_cli.stack.listed import AUDIENCE, find, same_key
 from audience_sync_cli.stack.options import Choices, Target, check_key, country_code, note_country, note_ttl
 from audience_sync_cli.stack.presentation import audience_json, caveats_about, key_label
@@ -137,10 +137,8 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
     session.screen.say(
         "Unlinked, with effect within a minute. Amazon keeps the audience, and deletions still reach it.", style="green"
     )
-    key = f"--key {known.computation_key}{' --also' if others else ''}" if known.computation_key else ""
-    options = " ".join(filter(None, (known.audience_id, "--api data-manager" if is_dataset(known) else "", key)))
-    again = f"`audience-sync audiences link {options}`"
-    session.screen.say(f"To list it again: {again}.")
+    again = link_command(known, key=known.computation_key, also=bool(known.computation_key and others))
+    session.screen.say(f"To list it again: `{again}`.")
     session.screen.result({"audienceId": known.audience_id, "unlinked": True})
 
 

@@ -13,7 +13,7 @@ from audience_sync_cli.audiences.published import Published, published
 from audience_sync_cli.frame.screen import moment
 from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.frame.times import DAY
-from audience_sync_cli.stack.datasets import is_dataset, show_dataset
+from audience_sync_cli.stack.dataset_facts import is_dataset, show_dataset
 from audience_sync_cli.stack.listed import AUDIENCE, find, same_key
 from audience_sync_cli.stack.presentation import (
     audience_json,

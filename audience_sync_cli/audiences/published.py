@@ -40,7 +40,7 @@ class Published(NamedTuple):
 
 def published(session: Session, audience_ids: Sequence[str]) -> dict[str, Published]:
     """Return the numbers by audience; none, with a note, if CloudWatch does not answer."""
-    from audience_sync_cli.stack.metrics import StackMetrics  # noqa: PLC0415 - loads boto3
+    from audience_sync_cli.stack.stack_metrics import StackMetrics  # noqa: PLC0415 - loads boto3
 
     now = session.now()
     try:

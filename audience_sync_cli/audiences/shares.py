@@ -8,10 +8,11 @@ from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.data_manager.dataset_settings import dsp_audience
 from audience_sync.amazon_ads.data_manager.share_settings import DSP
 from audience_sync.members.membership import Audience
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.stack import share_text
-from audience_sync_cli.stack.datasets import is_dataset, read_shared
+from audience_sync_cli.stack.dataset_facts import is_dataset, read_shared
 from audience_sync_cli.stack.denial import explaining_denial
 from audience_sync_cli.stack.listed import AUDIENCE, find
 
@@ -63,7 +64,7 @@ def unshare(
     found = next((each for each in shares if each.share_id == share_id), None)
     if found is None:
         raise NotThere(
-            "The dataset has no such share.", f"`audience-sync audiences show {known.audience_id}` lists them."
+            "The dataset has no such share.", f"`{to_paste('audiences show', known.audience_id)}` lists them."
         )
     if found.is_revoked:
         session.screen.say(f"The share with {share_text.account(found)} has ended: {share_text.state(found)}.")
@@ -88,6 +89,6 @@ def _dataset(session: Session, name: str) -> Audience:
     if not is_dataset(known):
         raise WrongUsage(
             "Only datasets of Ads Data Manager have shares; this audience has one target, which stays.",
-            f"`audience-sync audiences show {known.audience_id}` prints it.",
+            f"`{to_paste('audiences show', known.audience_id)}` prints it.",
         )
     return known

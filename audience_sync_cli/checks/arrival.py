@@ -8,6 +8,7 @@ from audience_sync.reasons import Reason
 from audience_sync_cli.checks import stack_checks
 from audience_sync_cli.checks.audience_readings import AudienceReadings
 from audience_sync_cli.frame import reasons
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.explanation import explained
 from audience_sync_cli.frame.finding import Finding, State, problem
 from audience_sync_cli.frame.screen import counted, moment
@@ -76,7 +77,7 @@ def listing(readings: AudienceReadings) -> Finding:
     if readings.audience.computation_key:
         return Finding("ok", f"Listed, with the computation key {readings.audience.computation_key}.")
     found = "Listed without a computation key: only events with Amazon's audience id reach it."
-    return Finding("note", found, f"audience-sync audiences link {readings.audience.audience_id} --key KEY")
+    return Finding("note", found, to_paste("audiences link", readings.audience.audience_id, key="KEY"))
 
 
 def requests(readings: AudienceReadings) -> Finding:
@@ -97,14 +98,14 @@ def events(readings: AudienceReadings) -> Finding:
             f"the destination is enabled, the audience is connected to it, its URL is {readings.events_url}, "
             "and its header Authorization holds the event key."
         )
-        sample = f"audience-sync send --sample track --audience {readings.name} --wait"
+        sample = to_paste("send", sample="track", audience=readings.name, wait=True)
         return Finding("problem", found, sample if readings.is_listed else "audience-sync test")
     if traffic.ignored == traffic.events:
         found = f"{counted(traffic.events, 'event')} {readings.period}, and all were ignored: no trigger matches them."
         return Finding("problem", found, "audience-sync mappings show")
     found = f"{traffic.accepted:,} accepted, {traffic.ignored:,} ignored, {traffic.rejected:,} rejected"
     state: State = "ok" if traffic.accepted else "problem"
-    show = "" if traffic.accepted else f"audience-sync rejections --since {readings.days}d"
+    show = "" if traffic.accepted else to_paste("rejections", since=f"{readings.days}d")
     return Finding(state, f"Events of all audiences {readings.period}: {found}.", show)
 
 
@@ -124,7 +125,7 @@ def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Audien
         is_problem = total >= readings.traffic.accepted
         reason = max(counts, key=lambda each: (counts[each], each))
         means, remedy = reasons.explained(reason)
-        show = f"audience-sync rejections --since {readings.days}d"
+        show = to_paste("rejections", since=f"{readings.days}d")
         return Finding(
             "problem" if is_problem else "note",
             f"{found} Mostly: {means}. {remedy}".strip(),
@@ -136,7 +137,7 @@ def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Audien
 
 def entries(readings: AudienceReadings) -> Finding:
     """Check that members have entered, and when the last one did."""
-    members, show = readings.members, f"audience-sync audiences show {readings.name}"
+    members, show = readings.members, to_paste("audiences show", readings.name)
     if members is None:
         why = "they were left out" if readings.keeps_rows else "with OrderingGuard=no there are no member rows"
         return Finding("ok", f"Members were not counted: {why}.")
@@ -149,7 +150,7 @@ def entries(readings: AudienceReadings) -> Finding:
         found = (
             f"No accepted event has named it yet. In Segment, connect the audience with the {name} to the destination."
         )
-        return Finding("problem", found, f"audience-sync send --sample track --audience {readings.name} --wait")
+        return Finding("problem", found, to_paste("send", sample="track", audience=readings.name, wait=True))
     last = moment(members.newest_enter)
     found = f"The membership table has {counted(members.inside, 'current member')}; the last one entered at {last}."
     if readings.now - members.newest_enter / 1000 > readings.days * DAY:
@@ -161,7 +162,7 @@ def country(readings: AudienceReadings) -> Finding:
     """Check that Amazon matches people of the audience's country."""
     code = readings.audience.country
     if not code:
-        link = f"audience-sync audiences link {readings.audience.audience_id} --country CODE"
+        link = to_paste("audiences link", readings.audience.audience_id, country="CODE")
         return Finding("note", "It has no country, and Amazon matches people without one worse.", link)
     if code not in COUNTRIES:
         found = f"Amazon matches hashed identifiers in {len(COUNTRIES)} countries; {code} is not one of them."

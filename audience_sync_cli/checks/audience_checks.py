@@ -5,10 +5,10 @@ docs/empty-audience.md explains each under its name and in this order.
 
 from collections.abc import Sequence
 
-from audience_sync_cli.checks import arrival, datasets, delivered, stack_checks
+from audience_sync_cli.checks import arrival, dataset_checks, delivered, stack_checks
 from audience_sync_cli.checks.audience_readings import AudienceReadings
 from audience_sync_cli.frame.finding import Check, Finding, run
-from audience_sync_cli.stack.datasets import is_dataset
+from audience_sync_cli.stack.dataset_facts import is_dataset
 
 _GROUPED = arrival.NO_AUDIENCE | arrival.CONSENT_AND_COUNTRY
 _REJECTIONS = ("audience of the events", "consent and country", "other rejections")
@@ -44,7 +44,7 @@ CHECKS: tuple[Check[AudienceReadings], ...] = (
 
 def diagnose(readings: AudienceReadings) -> list[Finding]:
     """Run the checks; for an audience that is not listed, only the checks of the stack."""
-    of_datasets = datasets.CHECKS if is_dataset(readings.audience) else {}
+    of_datasets = dataset_checks.CHECKS if is_dataset(readings.audience) else {}
     checks = [each._replace(find=of_datasets.get(each.name, each.find)) for each in CHECKS]
     return list(run([each for each in checks if readings.is_listed or each.scope == "stack"], readings))
 

@@ -20,12 +20,12 @@ from audience_sync_cli.frame.screen import counted
 from audience_sync_cli.frame.session import Session
 from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.stack.blockers import Blocker
-from audience_sync_cli.stack.datasets import is_dataset
+from audience_sync_cli.stack.dataset_facts import is_dataset
 from audience_sync_cli.stack.denial import explaining_denial
 from audience_sync_cli.stack.listed import find, similar
 from audience_sync_cli.stack.member_counts import MemberCount, member_counts
-from audience_sync_cli.stack.metrics import StackMetrics, Traffic
 from audience_sync_cli.stack.peeking import peek
+from audience_sync_cli.stack.stack_metrics import StackMetrics, Traffic
 
 REPORT_TIMEOUT = 60.0  # seconds for all answers about a dataset
 type Described = AudienceReport | DatasetReport | AudienceSyncError | OperatorError  # or why Amazon describes nothing

@@ -9,6 +9,7 @@ from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync.operations.renewal import is_renewed
 from audience_sync.reasons import Reason
 from audience_sync_cli.checks.audience_readings import AudienceReadings
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import OperatorError
 from audience_sync_cli.frame.finding import Finding
 from audience_sync_cli.frame.reasons import explained, listed
@@ -61,7 +62,7 @@ def target(readings: AudienceReadings) -> Finding:
         return Finding("problem", found, "audience-sync terms show --text")
     if not reaches_dsp(audience):
         found = "Members go to AMC but not to Amazon DSP, so the DSP console shows none."
-        return Finding("note", found, f"audience-sync audiences update {readings.name} --dsp")
+        return Finding("note", found, to_paste("audiences update", readings.name, dsp=True))
     return Finding("ok", f"Members go to {product_label(audience)}, and the terms of AMC are accepted.")
 
 
@@ -90,7 +91,7 @@ def parked(readings: AudienceReadings) -> Finding:
     return Finding(
         "problem" if remedies else "note",
         found,
-        f"audience-sync parked list --audience {readings.audience.audience_id}",
+        to_paste("parked list", audience=readings.audience.audience_id),
     )
 
 
@@ -102,7 +103,7 @@ def jobs(readings: AudienceReadings) -> Finding:
     if lowest >= 100:
         return Finding("ok", f"Amazon's jobs processed all of its records {readings.period}.")
     found = f"An Amazon job processed only {lowest:.0f}% of its records {readings.period}; it rejected the others."
-    following = f"audience-sync parked list --audience {readings.audience.audience_id} --reason job_rejected"
+    following = to_paste("parked list", audience=readings.audience.audience_id, reason="job_rejected")
     return Finding("note", found, following)
 
 
@@ -116,7 +117,7 @@ def time_to_live(readings: AudienceReadings) -> Finding:
         return Finding("ok", f"Members stay for {days}, and active ones are re-sent before that.")
     if ttl is not None and ttl < MAX_TTL:
         found = f"Members drop out {days} after they entered, even if they never left."
-        return Finding("note", found, f"audience-sync audiences update {readings.name} --renew")
+        return Finding("note", found, to_paste("audiences update", readings.name, renew=True))
     return Finding("ok", f"Members stay for {days}, the longest time possible.")
 
 
@@ -191,4 +192,4 @@ def _is_refused(readings: AudienceReadings) -> bool:
 
 
 def _show(readings: AudienceReadings) -> str:
-    return f"audience-sync audiences show {readings.name}"
+    return to_paste("audiences show", readings.name)

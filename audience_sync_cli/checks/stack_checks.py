@@ -8,11 +8,12 @@ from botocore.exceptions import ClientError
 
 from audience_sync.access.credentials import EXPIRES_SOON, StoredKey, source_entries
 from audience_sync.amazon_ads.login import consent_ends
-from audience_sync.aws.errors import error_code
+from audience_sync.aws.client_errors import error_code
 from audience_sync.errors import InvalidMapping
 from audience_sync.ingest.intake import compiled
 from audience_sync.reasons import DEFERRED, Reason
 from audience_sync_cli.checks.readings import StackReadings
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.finding import Check, Finding, State
 from audience_sync_cli.frame.screen import counted, moment
 from audience_sync_cli.frame.session import NO_API
@@ -51,7 +52,7 @@ def keys(readings: StackReadings) -> Iterator[Finding]:
             yield Finding("ok", f"strong{second}", name=kind.label)
         else:
             found = "too weak, not accepted" if value else f"not set: {effect}"
-            yield Finding("problem" if value else state, found, f"audience-sync keys rotate {kind}", kind.label)
+            yield Finding("problem" if value else state, found, to_paste("keys rotate", kind), kind.label)
     for kind in (KeyKind.EVENT, KeyKind.AUDIENCE):
         for entry, source in source_entries(stored, kind.current).items():
             yield from _expiry(kind, source, StoredKey.from_json(stored[entry]), readings.now)
@@ -60,14 +61,14 @@ def keys(readings: StackReadings) -> Iterator[Finding]:
 def _expiry(kind: KeyKind, source: str, key: StoredKey, now: float) -> Iterator[Finding]:
     """Report a source's key that is refused because it expired, or will be soon."""
     name, left = f"{kind.label} of {source}", key.days_left(now)
-    retire = f"audience-sync keys retire {kind} --source {source}"
+    retire = to_paste("keys retire", kind, source=source)
     if not key.is_expiry_readable:
         yield Finding("problem", "its expiry date is unreadable: its requests are refused", retire, name)
     elif left is not None and left < 0:
         yield Finding("note", f"expired after {key.expires_on}: its requests are refused", retire, name)
     elif left is not None and left <= EXPIRES_SOON:
         found = f"valid through {key.expires_on}, {counted(left, 'day')} left"
-        yield Finding("note", found, f"audience-sync keys rotate {kind} --source NEW-NAME", name)
+        yield Finding("note", found, to_paste("keys rotate", kind, source="NEW-NAME"), name)
 
 
 def credentials(readings: StackReadings) -> Finding:
@@ -169,7 +170,7 @@ def _remedy(reason: str, blockers: Sequence[Blocker]) -> str:
     waits = [each.advice for each in blockers if each.reason == reason]
     if waits or (reason in Reason and Reason(reason).effects >= DEFERRED):
         return "".join(waits) or "audience-sync status"
-    return f"audience-sync parked list --reason {reason}"
+    return to_paste("parked list", reason=reason)
 
 
 def _functions(readings: StackReadings) -> Iterator[Finding]:

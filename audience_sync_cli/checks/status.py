@@ -15,9 +15,9 @@ from audience_sync_cli.stack.blockers import Waiting, waiting
 from audience_sync_cli.stack.counts import Counts, Depth, depth, event_queue_depth, waiting_text
 from audience_sync_cli.stack.findings import open_findings
 from audience_sync_cli.stack.member_counts import MemberCount, member_counts
-from audience_sync_cli.stack.metrics import StackMetrics
 from audience_sync_cli.stack.needs import needs, needs_json
 from audience_sync_cli.stack.settling import TIMEOUT, follow_stack, raise_unless_settled
+from audience_sync_cli.stack.stack_metrics import StackMetrics
 
 app = typer.Typer()
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync.runtime.metric_names import FINDINGS
-from audience_sync_cli.dashboard import logs, metrics
+from audience_sync_cli.dashboard import logs, plots
 from audience_sync_cli.dashboard.facts import (
     Activity,
     Alarm,
@@ -35,9 +35,9 @@ from audience_sync_cli.stack.counts import Counts, Depth, depth, event_queue_dep
 from audience_sync_cli.stack.dead_letters import DeadLetters
 from audience_sync_cli.stack.findings import open_findings
 from audience_sync_cli.stack.function_logs import FUNCTIONS
-from audience_sync_cli.stack.metrics import StackMetrics
+from audience_sync_cli.stack.stack_metrics import StackMetrics
 
-# Seconds between two readings of a part; the intervals for CloudWatch are in metrics.py.
+# Seconds between two readings of a part; the intervals for CloudWatch are in plots.py.
 QUEUES = 10
 SMALL = 60  # alarms, the audit's progress, the newest log lines
 REASONS = 20
@@ -77,7 +77,7 @@ class DeployedStack:
         region = str(stack.service("cloudwatch").meta.region_name)
         kind: Literal["local", "deployed"] = "local" if stack.local else "deployed"
         self._place = Place(kind, stack.name, stack.api or NO_API, min(QUEUES, pace.longest), region, cost)
-        self._counts = Part("counts", metrics.EVERY_COUNT, lambda: self._metrics.counts(stack.created, now()), Counts())
+        self._counts = Part("counts", plots.EVERY_COUNT, lambda: self._metrics.counts(stack.created, now()), Counts())
         self._activity = {each.span: self._activity_part(each) for each in self._ranges.values()}
         self._reasons = {each.span: self._reasons_part(each) for each in self._ranges.values()}
         self._queue = Part("change queue", QUEUES, lambda: depth(stack, "ChangeQueue"), Depth(0, 0, 0))
@@ -85,7 +85,7 @@ class DeployedStack:
         self._dead = Part("dead letters", QUEUES, lambda: depth(stack, "DeadLetterQueue"), Depth(0, 0, 0))
         self._events = Part("event queue", QUEUES, lambda: event_queue_depth(stack), None)
         self._parked = Part("reasons of dead letters", 0, self._dead_letters, DeadLetterList())
-        self._audiences: Part[tuple[AudienceFacts, ...]] = Part("audiences", metrics.EVERY_AUDIENCE, self._history, ())
+        self._audiences: Part[tuple[AudienceFacts, ...]] = Part("audiences", plots.EVERY_AUDIENCE, self._history, ())
         self._shares: Part[Mapping[str, tuple[ShareFacts, ...]]] = Part("shares", SHARES, self._read_shares, {})
         self._alarms: Part[tuple[Alarm, ...] | None] = Part("alarms", SMALL, self._read_alarms, None)
         self._audit = Part("audit", SMALL, self._audited_until, None)
@@ -199,17 +199,17 @@ class DeployedStack:
         part.begin(self._executor, now, self._pace.longest)
 
     def _activity_part(self, chosen: Range) -> Part[tuple[Activity, Warnings]]:
-        every = metrics.EVERY_COUNT if chosen.span <= DAY else metrics.EVERY_LONG
+        every = plots.EVERY_COUNT if chosen.span <= DAY else plots.EVERY_LONG
         none = Activity(chosen.period), Warnings()
-        return Part("activity", every, lambda: metrics.activity(self._metrics, chosen, self._now()), none)
+        return Part("activity", every, lambda: plots.activity(self._metrics, chosen, self._now()), none)
 
     def _reasons_part(self, chosen: Range) -> Part[tuple[RejectedEvents, ...]]:
-        every, now = metrics.EVERY_REASON, self._now
-        return Part("reasons of rejections", every, lambda: metrics.rejections(self._metrics, chosen, now()), ())
+        every, now = plots.EVERY_REASON, self._now
+        return Part("reasons of rejections", every, lambda: plots.rejections(self._metrics, chosen, now()), ())
 
     def _history(self) -> tuple[AudienceFacts, ...]:
         listed = AudienceTable(self._stack.service("dynamodb"), self._stack["AudienceTable"]).all()
-        return metrics.audience_history(self._metrics, listed, self._now(), self._pace.sizes)
+        return plots.audience_history(self._metrics, listed, self._now(), self._pace.sizes)
 
     def _read_shares(self) -> Mapping[str, tuple[ShareFacts, ...]]:
         if "DatasetsLogGroup" not in self._stack:  # an older version

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from audience_sync.members.membership import EVERY_AUDIENCE
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import NotThere, WrongUsage
 from audience_sync_cli.frame.reasons import explained
 from audience_sync_cli.frame.screen import moment
@@ -60,10 +61,10 @@ def _members(session: Session, member: str) -> Iterator[Found]:
         unlinked = "" if audience.unlinked_at is None else f", unlinked {moment(audience.unlinked_at)}"
         about = {"member": member, "audience id": f"{audience.audience_id}{unlinked}"}
         facts = state_facts(state) | {"consent": ""}  # it may hold an IP address
-        in_a_terminal = {"in a terminal": f"audience-sync member show {member}"}
+        in_a_terminal = {"in a terminal": to_paste("member show", member)}
         yield Found(f"Member of {audience.name or audience.audience_id}", about | facts | in_a_terminal)
     if notice := rows.get((EVERY_AUDIENCE, member)):
-        title = "Denied consent" if notice.newest.record.get("userConsent") else "Deletion notice"
+        title = "Denied consent" if notice.newest.denies_consent else "Deletion notice"
         yield Found(title, {"member": member, "of": moment(notice.newest.at)})
 
 

@@ -1,4 +1,7 @@
-"""The column names of exports: which field a name stands for, in English, German, French and Spanish. Pure."""
+"""The column names of exports: which field a name stands for, in English, German, French and Spanish. Pure.
+
+Values are not looked at: numbers may be ids or phone numbers, and a wrong guess is hashed and never noticed.
+"""
 
 import re
 import unicodedata
@@ -7,7 +10,7 @@ from itertools import takewhile
 
 from audience_sync.fields import FIELDS
 
-# By field, the surest first. Case, spaces, punctuation and accents do not count. docs/import.md lists them all.
+# By field, the surest first. Case, spaces, punctuation and accents do not count. docs/import.md has examples.
 NAMES = {
     "external_user_id": "user ID, external ID, customer ID, member ID, client ID, record ID, profile ID, "
     "subscriber ID, UID, ID, Kundennummer, Kunden-Nr, Kunden-ID, Mitgliedsnummer, Debitor, Debitorennummer, "

@@ -12,7 +12,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from audience_sync.aws.errors import error_code
+from audience_sync.aws.client_errors import error_code
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from audience_sync.aws.errors import error_code
+from audience_sync.aws.client_errors import error_code
 from audience_sync_cli.frame.errors import WrongUsage
 from audience_sync_cli.frame.explanation import explained
 

@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from audience_sync.amazon_ads.regions import HOSTS, Hosts
-from audience_sync.aws.errors import error_code
+from audience_sync.aws.client_errors import error_code
 from audience_sync_cli.frame.errors import NotThere, TryLater, WrongUsage
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")  # hosts of this machine

@@ -54,11 +54,18 @@ type _Explain = Callable[[str, str | None], Dropped]
 _KINDS: dict[type, str] = {bool: "true or false", float: "a number with decimals", list: "a list", dict: "an object"}
 _PHONE_LIKE = re.compile(r"[0-9]")
 _SCIENTIFIC = re.compile(r"[0-9]+([.,][0-9]+)?E\+?[0-9]+", re.IGNORECASE)
+# In practice, E.164 numbers have seven to fifteen digits. A database id may look the same.
+_PHONE_NUMBER = re.compile(r"[0-9]{7,15}")
 
 
 def is_scientific(text: str) -> bool:
     """Return whether a spreadsheet may have shortened a long number to this: 4.93017E+11."""
     return bool(_SCIENTIFIC.fullmatch(text))
+
+
+def looks_like_a_phone_number(member_id: str) -> bool:
+    """Return whether a member id could be a phone number. Other numbers of that length look the same."""
+    return _PHONE_NUMBER.fullmatch(member_id.strip()) is not None
 
 
 def why_unusable(field: str, value: object, country: str | None) -> Dropped | None:

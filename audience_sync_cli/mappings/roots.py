@@ -39,7 +39,7 @@ def _roots(directive: Any) -> Iterator[str]:
         case {"@template": str(text)}:
             for path in _IN_BRACES.findall(text):
                 yield from _first(path.strip())
-        case {"@literal": _} | {"@liquid": _}:
+        case {"@literal": _}:
             pass
         case {"@arrayPath": [source, *_]}:  # what follows reads the items
             yield from _roots({"@path": source} if isinstance(source, str) else source)

@@ -14,19 +14,19 @@ from audience_sync.errors import InvalidMapping, InvalidRequest
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync.ingest.record_rules import AudienceLookup, Policy
 from audience_sync.members.membership import Audience
-from audience_sync.quick_json import read_json
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync.segment.mapping_config import parse_mappings
+from audience_sync.segment.request_body import elements
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync_cli.frame.errors import AlreadyReported, OperatorError
 from audience_sync_cli.frame.reasons import rejection_table
 from audience_sync_cli.frame.samples import SAMPLES, sample
 from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.unusable import looks_like_a_phone_number
 from audience_sync_cli.mappings.explanation import MAX_SHOWN, Explanation
 from audience_sync_cli.mappings.files import read_mappings
 from audience_sync_cli.mappings.trace import EventTrace, Only, Surroundings, trace
-from audience_sync_cli.mappings.warnings import elements_of, id_warning
-from audience_sync_cli.stack.phone_ids import looks_like_a_phone_number
+from audience_sync_cli.mappings.warnings import id_warning
 from audience_sync_cli.stack.presentation import change_json
 
 app = typer.Typer()
@@ -78,11 +78,11 @@ def try_(
     if explain or reveal:
         if reveal:
             session.screen.note(_PLAIN_TEXT, style="yellow")
-        elements = elements_of(read_json(body))
+        events = [*elements(body)]
         in_force = (DEFAULT_MAPPING,) if document is None else parse_mappings(json.loads(document), compile_trigger)
-        traces = _traces(session, elements, Surroundings(in_force, audiences, now, policy))
+        traces = _traces(session, events, Surroundings(in_force, audiences, now, policy))
         explanation = Explanation(reveal=reveal, consent_required=policy.consent == "require")
-        explanation.print(session.screen, traces, len(elements))
+        explanation.print(session.screen, traces, len(events))
         result["events"] = [explanation.as_json(each) for each in traces]
     _print_outcome(session, outcome, audiences)
     session.screen.result(result)
@@ -121,7 +121,7 @@ def _print_outcome(session: Session, outcome: IntakeResult, audiences: AudienceL
         reached = audiences.by_id(change.audience_id)
         audience = next((each for each in reached if each.audience_id == change.audience_id), None)
         name = f"audience {audience.name if audience else ''} ({change.audience_id})".replace("  ", " ")
-        why = "denied consent" if change.record.get("userConsent") else "a deletion notice"
+        why = "denied consent" if change.denies_consent else "a deletion notice"
         session.screen.say(f"\n{f'every audience, with {why}' if change.erase else name}")
         session.screen.say(json.dumps(change.record, indent=2, ensure_ascii=False))
     if listed := [*outcome.rejections, *outcome.partial_rejections, *outcome.denials]:

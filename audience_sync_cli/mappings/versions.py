@@ -10,6 +10,7 @@ from audience_sync.errors import InvalidMapping
 from audience_sync.segment.compiled_mapping import Mapping
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import FaultyMappings, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.frame.screen import counted, moment
 from audience_sync_cli.frame.session import Session, command
@@ -128,7 +129,7 @@ def _change(
         version = replace(session, stored, mappings)
     session.screen.say(f"Version {version} is stored, and takes effect within a minute.", style="green")
     if stored.is_readable:
-        session.screen.say(f"To go back: `audience-sync mappings revert {stored.version}`.")
+        session.screen.say(f"To go back: `{to_paste('mappings revert', str(stored.version))}`.")
     session.screen.result({"version": version, "changed": True} | result)
 
 
@@ -142,7 +143,7 @@ def _conflict(stored: Stored, made_from: Any, listed: list[Any]) -> OperatorErro
         if each.number == made_from and not differences(each.listed, listed):
             return OperatorError(
                 f"The file is version {made_from}, and version {stored.version} is in force.",
-                f"To restore version {made_from}: `audience-sync mappings revert {made_from}`.",
+                f"To restore version {made_from}: `{to_paste('mappings revert', str(made_from))}`.",
             )
     return OperatorError(
         f"The file was made from version {made_from}, and version {stored.version} is in force.",

@@ -60,12 +60,6 @@ def id_warning() -> str:
     return f"A member id looks like a phone number. {sent}; if it is one, {_REMEDY}."
 
 
-def elements_of(body: Any) -> list[Any]:
-    """Return the entries of a request body: one, an array, or the Extensible Webhook's array of `{"json": event}`."""
-    elements = body if isinstance(body, list) else [body]
-    return [each["json"] if isinstance(each, dict) and list(each) == ["json"] else each for each in elements]
-
-
 def _clear_texts(directive: Any) -> Iterator[str]:
     """Yield the paths and strings of a directive, except hashed ones."""
     match directive:

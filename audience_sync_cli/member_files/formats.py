@@ -213,6 +213,7 @@ def readable() -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError:
+        # Read as Windows-1252, a file from a Mac would give wrong hashes of names, unseen in a masked preview.
         raise WrongUsage(
             "The file is not UTF-8.",
             f"In Excel, save it as CSV UTF-8 (elsewhere: `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW`), {KEEP_DATE}",

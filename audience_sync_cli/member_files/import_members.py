@@ -9,6 +9,7 @@ import typer
 from audience_sync_cli.frame.reasons import listed
 from audience_sync_cli.frame.screen import counted, iso_time, moment
 from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.unusable import looks_like_a_phone_number
 from audience_sync_cli.member_files.import_plan import ImportOptions, Plan, planned
 from audience_sync_cli.member_files.import_report import report_json, show_columns, show_preview, show_report
 from audience_sync_cli.member_files.import_run import Report, run
@@ -20,7 +21,6 @@ from audience_sync_cli.member_files.unused_columns import note_unused
 from audience_sync_cli.stack.change_sender import Send, sender_for
 from audience_sync_cli.stack.estimate import estimate, show_estimate, workers_of
 from audience_sync_cli.stack.listed import AUDIENCE, find, note_others_of_key
-from audience_sync_cli.stack.phone_ids import looks_like_a_phone_number
 from audience_sync_cli.stack.settling import follow_stack, raise_unless_settled
 
 app = typer.Typer()

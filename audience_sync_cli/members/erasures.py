@@ -9,6 +9,7 @@ from audience_sync.errors import TransientError
 from audience_sync.members.erasure.status import Erasure, Missing, Progress, is_closed
 from audience_sync.members.erasure_steps import ErasureStep, StepKind, with_step
 from audience_sync.operations.erasure_check import person_erasures
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import WrongUsage
 from audience_sync_cli.frame.operator_log import checked_note
 from audience_sync_cli.frame.screen import counted, iso_time
@@ -24,7 +25,7 @@ def close_erasure(session: Session, person: Person, note: str) -> None:
     """Close an erasure that the stack cannot finish; the note says what was done instead. Raises WrongUsage."""
     member, note = person.everywhere.member[1], checked_note(note)
     if person.erasure.progress is not Progress.OPEN or is_closed(person.everywhere):
-        raise WrongUsage("This erasure is not open.", f"`audience-sync member erasure {member}` shows it.")
+        raise WrongUsage("This erasure is not open.", f"`{to_paste('member erasure', member)}` shows it.")
     missing = sum(each.missing is not None for each in person.erasure.audiences.values())
     unfinished = (
         f"In {counted(missing, 'audience')} the removal of the person is not confirmed."

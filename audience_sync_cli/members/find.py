@@ -9,6 +9,7 @@ import typer
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.aws.membership_scan import READ_UNIT, TableSize
 from audience_sync.clock import Clock
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import AlreadyReported, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.frame.session import Session, command
@@ -142,7 +143,7 @@ def _dead_letters(session: Session, wanted: Wanted, unread: list[str]) -> list[d
         return not message.is_readable
 
     letters = peek(session, note)
-    shown = [f"A dead letter cannot be read: `audience-sync parked show {each.message_id}`." for each in letters.found]
+    shown = [f"A dead letter cannot be read: `{to_paste('parked show', each.message_id)}`." for each in letters.found]
     unread += filter(None, [*shown, letters.stopped])
     if not session.stack.event_queue:
         return []

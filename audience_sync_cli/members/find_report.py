@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from audience_sync.aws.membership_rows import expires_at
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.screen import counted, moment
 from audience_sync_cli.members.asked_values import Match
 from audience_sync_cli.members.erasure_report import QUEUES
@@ -65,11 +66,11 @@ def answer(report: Mapping[str, Any]) -> str:
 def next_lines(report: Mapping[str, Any]) -> list[str]:
     """Return the lines to type next."""
     ids = [each["member"] for each in report["people"]][:SHOWN]
-    shown = [f"parked show {each['messageId']}" for each in report["events"][:SHOWN]]
+    shown = [to_paste("parked show", each["messageId"]) for each in report["events"][:SHOWN]]
     if ids:
-        shown = [*(f"member show {each}" for each in ids), *shown, f"member erase {' '.join(ids)}"]
-        shown += [f"member erasure {each} --html {each}.html --json > {each}.json" for each in ids]
-    return ["\nNext", *(f"  audience-sync {each}" for each in shown)] if shown else []
+        shown = [*(to_paste("member show", each) for each in ids), *shown, to_paste("member erase", *ids)]
+        shown += [to_paste("member erasure", each, html=f"{each}.html", json=True, into=f"{each}.json") for each in ids]
+    return ["\nNext", *(f"  {each}" for each in shown)] if shown else []
 
 
 def person_part(known: Known, matches: Iterable[Match]) -> Part:

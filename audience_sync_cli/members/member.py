@@ -14,7 +14,7 @@ from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.members.id_list import MEMBER_ID, require_id
 from audience_sync_cli.members.people import Known, people
 from audience_sync_cli.stack.dead_events import DeadEvents
-from audience_sync_cli.stack.member_facts import consent_of, last_sent, state_facts
+from audience_sync_cli.stack.member_facts import last_sent, state_facts
 from audience_sync_cli.stack.peeking import peek, with_erased
 
 app = typer.Typer()
@@ -73,7 +73,7 @@ def _show_row(screen: Screen, audience: Audience, state: MemberState) -> None:
 def person_json(known: Known) -> dict[str, Any]:
     """Return a person's rows for scripts, with the hashes, and the newest deletion notice or denied consent."""
     newest = known.erasure.everywhere.newest if known.erasure else None
-    denied = bool(newest and newest.record.get("userConsent"))
+    denied = newest is not None and newest.denies_consent
     at = iso_time(newest.at) if newest else None
     return {
         "member": known.member,
@@ -98,8 +98,8 @@ def _state_json(state: MemberState) -> dict[str, Any]:
         "action": state.newest.record["action"],
         "at": iso_time(state.newest.at),
         "messageId": state.newest.message_id,
-        "countryCode": state.newest.record.get("countryCode"),
-        "userConsent": consent_of(state),
+        "countryCode": state.newest.country,
+        "userConsent": state.newest.consent,
         "lastSentAt": iso_time(last_sent(state)),
         "active": [each.digests for each in state.active],
         "toRemove": [each.digests for each in state.to_remove],

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from botocore.exceptions import ClientError
 
-from audience_sync.aws.errors import error_code
+from audience_sync.aws.client_errors import error_code
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable

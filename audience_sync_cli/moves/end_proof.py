@@ -9,7 +9,7 @@ from audience_sync.members.membership import Audience
 from audience_sync_cli.frame.screen import Screen, counted, iso_time, moment
 from audience_sync_cli.moves.removal import EndReport, RemovalUpload
 from audience_sync_cli.stack import share_text
-from audience_sync_cli.stack.datasets import is_dataset
+from audience_sync_cli.stack.dataset_facts import is_dataset
 from audience_sync_cli.stack.dead_letters import DeadLetterMessage
 from audience_sync_cli.stack.digest import digest
 

@@ -8,6 +8,7 @@ from audience_sync.amazon_ads.advertiser_audiences.audience import audience_upda
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.members.member_state import LONGEST_JOB
 from audience_sync.members.membership import Audience
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import OperatorError, ReportedAsUnfinished
 from audience_sync_cli.frame.screen import counted, iso_time
 from audience_sync_cli.frame.session import Session, command
@@ -22,7 +23,7 @@ from audience_sync_cli.moves.move_plan import lapsed_by
 from audience_sync_cli.moves.removal import WAITING, EndReport
 from audience_sync_cli.moves.waiting import wait, wait_for_earlier_changes, wait_for_ingest
 from audience_sync_cli.stack.change_sender import sender_for
-from audience_sync_cli.stack.datasets import is_dataset
+from audience_sync_cli.stack.dataset_facts import is_dataset
 from audience_sync_cli.stack.denial import explaining_denial
 from audience_sync_cli.stack.listed import AUDIENCE, find
 from audience_sync_cli.stack.member_counts import member_counts
@@ -88,7 +89,7 @@ def end(
     if parked:
         session.screen.note(
             f"{counted(len(parked), 'dead letter')} about it: redrive them and repeat this command, or delete them "
-            f"with `audience-sync parked drop --audience {known.audience_id}`. Redriven later, they may add people.",
+            f"with `{to_paste('parked drop', audience=known.audience_id)}`. Redriven later, they may add people.",
             style="yellow",
         )
     session.screen.result(proof)
@@ -105,7 +106,7 @@ def _confirm(session: Session, plan: EndPlan) -> None:
         some = ", ".join(parked[0].members[:3])
         screen.note(
             f"{counted(len(parked), 'dead letter')} about it, such as {parked[0].reason} for {some}: redrive or drop "
-            f"them first, `audience-sync parked list --audience {known.audience_id}`.",
+            f"them first, `{to_paste('parked list', audience=known.audience_id)}`.",
             style="yellow",
         )
     then = "Then its time to live becomes 0."

@@ -12,10 +12,11 @@ from audience_sync.amazon_ads.destination import Api, ads_data_manager, api_of
 from audience_sync.amazon_ads.settings_reader import derived_id
 from audience_sync.aws.membership_rows import KEEP_ACTIVE
 from audience_sync.members.membership import Audience
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import OperatorError, WrongUsage
 from audience_sync_cli.frame.session import Session
 from audience_sync_cli.stack import share_text
-from audience_sync_cli.stack.datasets import is_dataset
+from audience_sync_cli.stack.dataset_facts import is_dataset, link_command
 from audience_sync_cli.stack.listed import completions, find
 from audience_sync_cli.stack.options import NewTarget
 
@@ -80,13 +81,13 @@ def planned(session: Session, name: str, to: Api, options: MoveOptions) -> MoveP
         if old := _moved_into(session, source):  # a move into it is still open: no third audience
             raise WrongUsage(
                 f"{old.audience_id} was moved into that audience, and is still current.",
-                f"To take that back, run `audience-sync audiences end {source.audience_id}`.",
+                f"To take that back, run `{to_paste('audiences end', source.audience_id)}`.",
             )
         target, extras = _begun_or_new(session, source, to, options, begun)
     if begun and begun.audience_id != target.audience_id:
         raise WrongUsage(
             f"It was moved to {begun.name or begun.audience_id} ({begun.audience_id}) already.",
-            f"To take that back, run `audience-sync audiences end {begun.audience_id}`.",
+            f"To take that back, run `{to_paste('audiences end', begun.audience_id)}`.",
         )
     return MovePlan(source, target, extras, lapsed_by(session, source))
 
@@ -97,15 +98,14 @@ def _check_source(session: Session, source: Audience, to: Api) -> None:
             raise WrongUsage(
                 f"{old.audience_id} was moved into that audience, and events with this key now reach the new audience.",
                 f"To send the difference, name {old.audience_id} instead of the key; to end the old one, run "
-                f"`audience-sync audiences end {old.audience_id}`.",
+                f"`{to_paste('audiences end', old.audience_id)}`.",
             )
         (other,) = set(Api) - {to}
         raise WrongUsage("That audience is in that API already.", f"Use --to {other}.")
     if not source.computation_key:
         raise OperatorError(
             "The audience has no computation key, through which events reach both audiences.",
-            f"Set it with `audience-sync audiences link {source.audience_id}"
-            f"{' --api data-manager' if is_dataset(source) else ''} --key KEY`: the key in the settings of the "
+            f"Set it with `{link_command(source, key='KEY')}`: the key in the settings of the "
             "audience in Segment, or any unused one if your events name the audience by its id.",
         )
 
@@ -118,7 +118,7 @@ def _extras(session: Session, source: Audience, to: Api, options: MoveOptions) -
     if not source.country:
         raise WrongUsage(
             "The audience has no country, which a new one needs.",
-            f"Set it with `audience-sync audiences link {source.audience_id} --country CODE`.",
+            f"Set it with `{to_paste('audiences link', source.audience_id, country='CODE')}`.",
         )
     if to is Api.DATA_MANAGER and (options.advertiser or options.connection):
         raise WrongUsage("A dataset has neither --advertiser nor --connection.", "Use --share.")

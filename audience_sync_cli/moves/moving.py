@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.amazon_ads.destination import Api, api_of
-from audience_sync.audiences.datasets import NO_ERASURE
+from audience_sync.audiences.dataset_creation import NO_ERASURE
 from audience_sync.members.membership import Audience
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import OperatorError, TryLater, sentence
 from audience_sync_cli.frame.screen import counted
 from audience_sync_cli.frame.session import Session, command
@@ -16,7 +17,7 @@ from audience_sync_cli.moves.filling import Filling, FillReport, reading_rows
 from audience_sync_cli.moves.interruption import saying_how_to_go_on
 from audience_sync_cli.moves.move_plan import MoveOptions, MovePlan, planned
 from audience_sync_cli.moves.waiting import wait_for_earlier_changes, wait_for_ingest
-from audience_sync_cli.stack import datasets
+from audience_sync_cli.stack import dataset_facts
 from audience_sync_cli.stack.change_sender import sender_for
 from audience_sync_cli.stack.creating import audiences_of, datasets_of
 from audience_sync_cli.stack.denial import explaining_denial
@@ -66,7 +67,7 @@ def move(
         saying_how_to_go_on(session, line) as done,
     ):
         target = _declared(session, plan)
-        back = f"`audience-sync audiences end {target.audience_id}` takes the move back"
+        back = f"`{to_paste('audiences end', target.audience_id)}` takes the move back"
         done.append(f"Events reach both audiences; {back}.")
         wait_for_ingest(session)
         waiting = wait_for_earlier_changes(session)
@@ -133,7 +134,7 @@ def _confirm(session: Session, plan: MovePlan) -> None:
         return
     _show(session, plan, report)
     warning = ""
-    if datasets.is_dataset(plan.target) and not session.data_manager.can_erase:
+    if dataset_facts.is_dataset(plan.target) and not session.data_manager.can_erase:
         warning = f"{sentence(NO_ERASURE)} "
     screen.confirm(
         f"{warning}Events for {source.name or source.audience_id} will reach both audiences, until `audience-sync "
@@ -161,7 +162,7 @@ def _created(session: Session, plan: MovePlan) -> Audience:
         return plan.target
     deadline, listed, shares = time.monotonic() + CREATE_TIMEOUT, plan.target, None
     with session.screen.progress("creating"):
-        if datasets.is_dataset(plan.target):
+        if dataset_facts.is_dataset(plan.target):
             with explaining_denial(session):
                 made = datasets_of(session).create(plan.extras, deadline=deadline)
             listed, shares = made.listed, made.shares
@@ -170,7 +171,7 @@ def _created(session: Session, plan: MovePlan) -> Audience:
     if plan.is_new:
         session.screen.say(f"Created {listed.audience_id}: {listed.name}, {target_label(listed)}.", style="green")
         if shares is not None:
-            datasets.report_shares(session, listed, shares)
+            dataset_facts.report_shares(session, listed, shares)
     return listed
 
 
@@ -197,8 +198,8 @@ def _say_next(session: Session, source: Audience, target: Audience, waiting: int
         )
     screen.say(
         f"{source.name or source.audience_id} is now {target.audience_id}. Use it in your campaigns, and when they no "
-        f"longer need the old one, run `audience-sync audiences end {source.audience_id}`. Until then, both are "
-        f"current; `audience-sync audiences end {target.audience_id}` takes the move back."
+        f"longer need the old one, run `{to_paste('audiences end', source.audience_id)}`. Until then, both are "
+        f"current; `{to_paste('audiences end', target.audience_id)}` takes the move back."
     )
 
 

@@ -109,7 +109,7 @@ def _exit(source: MemberState, known: Version | None, into: Audience) -> Iterato
 
 def _exit_at(version: Version, state: MemberState, audience: Audience) -> MembershipChange:
     """Return an exit without identities: the worker adds those of the row. To a dataset, it adds the row's consent."""
-    country, destination = state.newest.record.get("countryCode"), destination_of_changes(audience)
+    country, destination = state.newest.country, destination_of_changes(audience)
     record = exit_record(audience_record(state.member[1], "DELETE", [], country, {}), destination)
     return MembershipChange(audience.audience_id, destination, version.at, version.message_id, record)
 

@@ -54,7 +54,7 @@ NEVER = PreviousUse(None, None)
 
 def previous_use(session: Session, stored: Mapping[str, Any], entry: str) -> PreviousUse:
     """Return the use of a previous key, the last one rounded up to five minutes."""
-    from audience_sync_cli.stack.metrics import StackMetrics  # noqa: PLC0415 - loads boto3
+    from audience_sync_cli.stack.stack_metrics import StackMetrics  # noqa: PLC0415 - loads boto3
 
     now, since = session.now(), stored.get(since_entry(entry))
     since = since if isinstance(since, int) else None

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.access.credentials import StoredKey, expiry_date, source_entries, source_entry, utc_date
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.frame.screen import counted
 from audience_sync_cli.frame.session import NO_API, Session, command
@@ -109,13 +110,13 @@ def rotate(
         if is_strong(stored.get(kind.previous)):
             session.screen.confirm(f"The previous {kind.label} is still valid and would stop working now. Continue?")
         written = {kind.current: key.value, kind.previous: current, since_entry(kind.previous): int(session.now())}
-        name, then = kind.label, f" Then: `audience-sync keys retire {kind}`." if current else ""
+        name, then = kind.label, f" Then: `{to_paste('keys retire', kind)}`." if current else ""
     with session.log.line("keys rotate", key=kind.value, **of_source):
         secret.write(stored | written)
     session.screen.say(f"New {name} stored{'; the previous one stays valid' if then else ''}.", style="green")
     if key.expires_on:
         session.screen.say(f"It is valid through {key.expires_on} (UTC).")
-    session.screen.say(key.value if reveal else f"To see it: `audience-sync keys show {kind} --reveal`.")
+    session.screen.say(key.value if reveal else f"To see it: `{to_paste('keys show', kind, reveal=True)}`.")
     session.screen.say(f"Next: {NEXT[kind]}{then}")
     expiry = {} if source is None else expiry_json(key, session.now())
     session.screen.result({"kind": kind.value, **of_source, **value_json(key.value, reveal=reveal), **expiry})
@@ -134,7 +135,7 @@ def retire(session: Session, kind: _KIND, *, source: _SOURCE = None) -> None:
         if entry not in sources:
             raise NotThere(
                 f"There is no source {shown(source)} with its own {kind.label}.",
-                f"{did_you_mean(source, sources.values())}`audience-sync keys show {kind}` lists them.",
+                f"{did_you_mean(source, sources.values())}`{to_paste('keys show', kind)}` lists them.",
             )
         name, question = f"{kind.label} of {source}", f"Requests with the {kind.label} of {source} will be refused."
         left = {name: value for name, value in stored.items() if name != entry}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from botocore.exceptions import ClientError
 
+from audience_sync.aws.client_errors import error_code
 from audience_sync.aws.cloudwatch import MetricStore
-from audience_sync.aws.errors import error_code
 from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
 from audience_sync.members.envelope import MAX_MESSAGE_BYTES

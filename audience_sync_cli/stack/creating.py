@@ -4,7 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 from audience_sync.audiences.creation import Audiences
-from audience_sync.audiences.datasets import Datasets
+from audience_sync.audiences.dataset_creation import Datasets
 from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.clock import Clock
 from audience_sync_cli.frame.session import Session

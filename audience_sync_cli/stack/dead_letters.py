@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from botocore.exceptions import ClientError
 
-from audience_sync.aws.errors import error_code
+from audience_sync.aws.client_errors import error_code
 from audience_sync.errors import InvalidMessage
 from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.membership import MembershipChange

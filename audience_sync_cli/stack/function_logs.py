@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from audience_sync.aws.errors import unavailable
+from audience_sync.aws.client_errors import unavailable
 from audience_sync_cli.frame.stacks import Stack
 
 FUNCTIONS = ("Ingest", "Worker", "Jobs", "Refresh")  # their logs follow events

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -24,7 +25,8 @@ def completions(context: typer.Context, incomplete: str) -> list[str]:
     except Exception:  # noqa: BLE001 - an error would appear in the middle of what is typed
         return []
     names = [(not each.also and each.computation_key) or each.audience_id for each in audiences]
-    return [each for each in names if each.startswith(incomplete)]
+    # A shell that completes a word does not quote it.
+    return [each for each in names if each.startswith(incomplete) and quote(each) == each]
 
 
 AUDIENCE = Annotated[str, typer.Argument(help=f"{NAMES}.", autocompletion=completions)]
@@ -40,19 +42,20 @@ def find(session: Session, name: str, *, with_unlinked: bool = False) -> Audienc
     """Return the listed audience by Amazon's id, computation key or external id. Raises NotThere, WrongUsage.
 
     A key that several audiences share means the main one, linked without `--also`. Unlinked audiences are found by
-    Amazon's id only.
+    Amazon's id only. Whoever has the audience key chooses keys and external ids, but not Amazon's ids: an id is never
+    ambiguous, and a name that is the key of one audience and the external id of another is refused.
     """
     contents = session.audiences.contents()
     listed: list[Audience] = [*contents.audiences, *(contents.unlinked if with_unlinked else ())]
-    for field in ("audience_id", "computation_key", "external_audience_id"):
-        found = [each for each in listed if getattr(each, field) == name]
-        if field == "computation_key":
-            found = [each for each in found if not each.also] or found
-        if len(found) == 1:
-            return found[0]
-        if found:
-            ids = ", ".join(sorted(each.audience_id for each in found))
-            raise WrongUsage(f"Several audiences have that key or external id: {ids}.", "Use one of these ids.")
+    found = [each for each in listed if each.audience_id == name]
+    if not found:
+        named = [each for each in listed if name in (each.computation_key, each.external_audience_id)]
+        found = [each for each in named if not (each.also and each.computation_key == name)] or named
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(sorted(each.audience_id for each in found))
+        raise WrongUsage(f"Several audiences have that key or external id: {ids}.", "Use one of these ids.")
     stored = {each.audience_id: each for each in (*contents.audiences, *contents.unlinked)}
     if name in stored:
         replacement = after_moves(stored[name], stored.get)

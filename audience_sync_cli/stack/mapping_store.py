@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from audience_sync.aws.mappings_store import MAX_DOCUMENT, MappingsRows, MappingsStore
 from audience_sync_cli.frame.errors import OperatorError
 from audience_sync_cli.frame.session import Session
 from audience_sync_cli.stack.mapping_history import BUILT_IN, KeptVersion, packed, unpacked
+from audience_sync_cli.stack.mapping_rows import MAX_DOCUMENT, MappingsRows, MappingsStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,18 +16,13 @@ def state_facts(state: MemberState) -> dict[str, Any]:
         "event time": moment(state.newest.at),
         "last tried": moment(last_sent(state)),
         "message id": state.newest.message_id,
-        "country": state.newest.record.get("countryCode", ""),
-        "consent": json.dumps(consent_of(state)) if consent_of(state) else "",
+        "country": state.newest.country or "",
+        "consent": json.dumps(state.newest.consent) if state.newest.consent else "",
         "active": _fields(state.active),
         "to remove": _fields(state.to_remove),
         "to be erased": state.must_erase,
         "late jobs": ", ".join(job.job_id for job in state.late_jobs),
     }
-
-
-def consent_of(state: MemberState) -> dict[str, Any]:
-    """Return the consent signals and, if a mapping sends it, the IP address."""
-    return dict(state.newest.record.get("userConsent", {}))
 
 
 def last_sent(state: MemberState) -> int | None:

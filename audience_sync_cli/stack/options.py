@@ -9,6 +9,7 @@ import typer
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.destination import Api
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import WrongUsage
 from audience_sync_cli.frame.session import Session
 from audience_sync_cli.frame.times import DAY
@@ -82,7 +83,7 @@ def note_country(session: Session, text: str) -> None:
 
 def keeping(audience: str) -> str:
     """Return the command with which members of an audience stay as long as possible."""
-    return f"audience-sync audiences update {audience} --ttl-days {MAX_TTL // DAY}"
+    return to_paste("audiences update", audience, ttl_days=MAX_TTL // DAY)
 
 
 def note_ttl(session: Session, audience_id: str, ttl: int | None) -> None:

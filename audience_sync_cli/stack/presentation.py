@@ -5,14 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import Fee
-from audience_sync.amazon_ads.destination import (
-    Api,
-    advertiser_of,
-    connection_of,
-    is_known,
-    name_of_api,
-    reaches_dsp,
-)
+from audience_sync.amazon_ads.destination import Api, advertiser_of, connection_of, is_known, name_of_api, reaches_dsp
 from audience_sync.members.membership import Audience, FilledBy, MembershipChange, may_share_a_key
 from audience_sync.members.messages import change_as_json
 from audience_sync.operations.renewal import is_renewed, renewal_age

@@ -132,7 +132,7 @@ def follow_stack(session: Session, timeout: float, read: Callable[[], Reading] |
 def readings(session: Session, since: float | None = None) -> Callable[[], Reading]:
     """Return a function that reads the changes of a stack, or those accepted from `since` until its first reading."""
     from audience_sync_cli.stack.counts import depth, waiting_text  # noqa: PLC0415 - loads boto3
-    from audience_sync_cli.stack.metrics import StackMetrics  # noqa: PLC0415 - as above
+    from audience_sync_cli.stack.stack_metrics import StackMetrics  # noqa: PLC0415 - as above
 
     stack, until = session.stack, 0.0
     before = depth(stack, "DeadLetterQueue").total
@@ -162,7 +162,7 @@ def outstanding(session: Session, until: float, since: float | None = None) -> i
     Since a week before, by default: no change waits longer. Both in epoch seconds. CloudWatch shows completed changes a
     minute or two late, and minutes for two weeks.
     """
-    from audience_sync_cli.stack.metrics import StackMetrics  # noqa: PLC0415 - loads boto3
+    from audience_sync_cli.stack.stack_metrics import StackMetrics  # noqa: PLC0415 - loads boto3
 
     end = until // MINUTE * MINUTE + MINUTE
     begin = max(end - LONGEST_IN_QUEUE if since is None else since, session.now() - KEEPS_MINUTES)

@@ -20,15 +20,7 @@ from audience_sync_cli.stack.dead_letters import DeadLetterMessage, DeadLetters
 from audience_sync_cli.stack.function_logs import Follower, FunctionLogs, LogLine
 from audience_sync_cli.stack.in_flight import ACCEPTED
 from audience_sync_cli.stack.settling import End
-from audience_sync_cli.watch.hops import (
-    END_WITHOUT_JOB,
-    Hop,
-    Place,
-    job_ended,
-    out_of_time,
-    parked,
-    recorded,
-)
+from audience_sync_cli.watch.hops import END_WITHOUT_JOB, Hop, Place, job_ended, out_of_time, parked, recorded
 from audience_sync_cli.watch.ways import Posted, Way
 
 if TYPE_CHECKING:

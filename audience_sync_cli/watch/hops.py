@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.screen import counted, moment
 from audience_sync_cli.stack.dead_letters import DeadLetterMessage
 from audience_sync_cli.stack.options import NO_TTL, keeping
@@ -55,7 +56,7 @@ def recorded(audience_id: str, states: Sequence[MemberState], newer: Sequence[Me
         at = max(state.newest.at for state in newer)
         end = End("superseded", f"Superseded by a newer change of {moment(at)}; nothing is sent for this one.")
     elif audience_id == EVERY_AUDIENCE:
-        what = "denied consent" if states[0].newest.record.get("userConsent") else "deletion notice"
+        what = "denied consent" if states[0].newest.denies_consent else "deletion notice"
         end = End("done", f"The {what} is recorded. The worker queues an exit for each audience.")
     elif all(state.newest.exits and not state.to_remove for state in states):
         end = End("superseded", "No identifier of the member is at Amazon, so there is nothing to remove.")
@@ -89,7 +90,7 @@ def job_ended(
     nobody, (audience_id, _) = "The job has ended, but nobody is in the audience.", changes[0].member
     if ttl == 0:
         return text, facts, End("rejected", f"{nobody} {NO_TTL}", f"Run `{keeping(audience_id)}`.")
-    return text, facts, End("done", nobody, f"`audience-sync diagnose {audience_id}` looks for the reason.")
+    return text, facts, End("done", nobody, f"`{to_paste('diagnose', audience_id)}` looks for the reason.")
 
 
 def parked(dead_letter: DeadLetterMessage) -> End:
@@ -98,7 +99,7 @@ def parked(dead_letter: DeadLetterMessage) -> End:
     return End(
         "parked",
         f"The change is parked as {dead_letter.reason}{f': {detail}' if detail else ''}.",
-        f"{dead_letter.remedy} Details: `audience-sync parked show {dead_letter.message_id[:8]}`.",
+        f"{dead_letter.remedy} Details: `{to_paste('parked show', dead_letter.message_id[:8])}`.",
     )
 
 

@@ -13,7 +13,7 @@ from audience_sync_cli.frame.screen import counted, iso_time, moment
 from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.frame.times import DAY, HOUR, MINUTE, SINCE, read_time
 from audience_sync_cli.stack.function_logs import FunctionLogs, LogLine
-from audience_sync_cli.stack.metrics import ARRIVALS, StackMetrics, total
+from audience_sync_cli.stack.stack_metrics import ARRIVALS, StackMetrics, total
 
 app = typer.Typer()
 SAMPLES = 3  # message ids of each reason

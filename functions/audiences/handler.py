@@ -14,7 +14,7 @@ from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.amazon_ads.destination import Api, requested_api
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.audiences.creation import Audiences, Created, Limits, authenticate
-from audience_sync.audiences.datasets import CreatedDataset, Datasets
+from audience_sync.audiences.dataset_creation import CreatedDataset, Datasets
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
 from audience_sync.aws.creation_locks import CreationLocks

@@ -2,10 +2,8 @@
 
 import os
 import random
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -23,15 +21,14 @@ from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
-from audience_sync.delivery.backoff import backoff
 from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.gates.circuit_breaker import CircuitBreakers
 from audience_sync.delivery.gates.gate import UploadGate
 from audience_sync.delivery.gates.retry_budget import RetryBudget
 from audience_sync.delivery.report import BatchReport
+from audience_sync.delivery.stopping import returned_if_stopped
 from audience_sync.delivery.uploads import Limits
-from audience_sync.errors import MovedOn, OutOfTime
 from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.amazon_auth import access_tokens
 from audience_sync.runtime.settings import WorkerSettings
@@ -39,10 +36,8 @@ from audience_sync.runtime.telemetry import logger, reporting
 
 CLOCK = Clock()
 LOGGED = 20  # audiences in one log line
-RETURN_BEFORE = 3.0  # seconds before Lambda stops the function; shorter than the first delay of a message
 COPY_TIMEOUT = 6.0  # seconds for SQS to store changes that go back; less than the time kept for the end
 SQS_TIMEOUT = 8.0  # seconds until a request to SQS has failed: two attempts to connect and to read
-ORDINARY = frozenset({OutOfTime.reason, MovedOn.reason})  # nothing has failed: the next invocation continues
 
 
 class Dependencies(NamedTuple):
@@ -97,7 +92,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     parts = dependencies()
     deadline = CLOCK.deadline(context)
     messages = [_message(record) for record in event["Records"]]
-    with returned_if_stopped(parts.queue, messages, deadline):
+    with returned_if_stopped(parts.queue, messages, CLOCK, deadline):
         is_new_stack = parts.tokens.never_connected()  # asked first: once changes are sent back, they must be counted
         begun = CLOCK.now()
         report = _deliver(parts, messages, deadline)
@@ -107,24 +102,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         parts.queue.postpone(receipts, until=deadline - SQS_TIMEOUT)
         _log(report, begun)
     return {"batchItemFailures": [{"itemIdentifier": deferred.message.message_id} for deferred in report.deferred]}
-
-
-@contextmanager
-def returned_if_stopped(queue: Queue, messages: Sequence[Message], deadline: float) -> Iterator[None]:
-    """Return messages to the queue shortly before Lambda stops their invocation, at monotonic `deadline`.
-
-    Otherwise the queue hides them for its visibility timeout, eleven minutes. They become visible after the end of the
-    invocation; the delay grows with the number of receives.
-    """
-    receipts = [(each.receipt_handle, backoff(each.receive_count, 1.0)) for each in messages]
-    seconds = deadline - RETURN_BEFORE - CLOCK.monotonic()
-    timer = threading.Timer(max(0.0, seconds), queue.postpone, [receipts], {"until": deadline})
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _deliver(parts: Dependencies, messages: Sequence[Message], deadline: float) -> BatchReport:
@@ -163,9 +140,7 @@ def _emit_metrics(report: BatchReport, *, is_new_stack: bool) -> None:
     )
     telemetry.count_by_time(metric_names.CHANGES_ACCEPTED, report.accepted)
     telemetry.count_by_time(metric_names.CHANGES_COMPLETED, report.completed)
-    failing, waiting = report.oldest_deferred, report.oldest_waiting
-    if failing and is_new_stack:  # which is not an outage
-        failing, waiting = 0.0, max(failing, waiting)
+    failing, waiting = report.oldest(is_new_stack=is_new_stack)
     if failing:
         telemetry.publish(metric_names.OLDEST_DEFERRED_CHANGE_AGE, MetricUnit.Seconds, failing)
     if waiting:
@@ -185,17 +160,14 @@ def _log(report: BatchReport, begun: float) -> None:
         logger.warning("identities left out", by_audience=dict(report.left_out.most_common(LOGGED)))
     telemetry.warn_of_damaged_rows(report.unread)
     if report.reasons or report.deferred:
-        deferred = sorted({each.reason for each in report.deferred})
         facts: dict[str, Any] = {
             "by_reason": dict(report.reasons),
             "uploads_failed": dict(report.failed_uploads),
             "parked": dict(report.parked_reasons),
-            "deferred": deferred,
+            "deferred": sorted({each.reason for each in report.deferred}),
             "audience_ids": sorted(report.incomplete)[:LOGGED],
         }
         if report.oldest_deferred:
             facts["waits_since"] = round(begun - report.oldest_deferred)  # epoch seconds
-        if not report.reasons and ORDINARY.issuperset(deferred):
-            logger.info("delivery incomplete", **facts)
-        else:
-            logger.warning("delivery incomplete", **facts)
+        log = logger.warning if report.has_failures else logger.info
+        log("delivery incomplete", **facts)

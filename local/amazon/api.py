@@ -11,12 +11,7 @@ from local.amazon.exchange import EFFECT, ENTRY, RAW, SANDBOX
 from local.amazon.records import read_upload
 from local.amazon.refusals import Refusal, json_object
 from local.amazon.sandbox import Sandbox
-from local.amazon.validation import (
-    check_acceptance,
-    check_audience_update,
-    check_new_audience,
-    check_new_connection,
-)
+from local.amazon.validation import check_acceptance, check_audience_update, check_new_audience, check_new_connection
 
 AUDIENCES = "application/vnd.amcaudiences.v1+json"
 CONNECTIONS = "application/vnd.amcaudiencesconnections.v1+json"

@@ -5,7 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from local.sqs.errors import ReceiptHandleIsInvalid
+from local.sqs.sqs_errors import ReceiptHandleIsInvalid
 
 
 @dataclass(frozen=True, slots=True)

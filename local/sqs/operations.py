@@ -4,7 +4,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from local.sqs.errors import (
+from local.sqs.message import Received, md5_of_attributes, md5_of_body, size_of
+from local.sqs.queues import SqsQueues
+from local.sqs.settings import MAX_BYTES, MAX_DELAY, MAX_VISIBILITY, MAX_WAIT
+from local.sqs.sqs_errors import (
     BatchEntryIdsNotDistinct,
     BatchRequestTooLong,
     EmptyBatchRequest,
@@ -17,9 +20,6 @@ from local.sqs.errors import (
     TooManyEntriesInBatchRequest,
     UnknownOperationException,
 )
-from local.sqs.message import Received, md5_of_attributes, md5_of_body, size_of
-from local.sqs.queues import SqsQueues
-from local.sqs.settings import MAX_BYTES, MAX_DELAY, MAX_VISIBILITY, MAX_WAIT
 from local.template import ACCOUNT, REGION
 
 type Request = Mapping[str, Any]  # boto3 has checked names and types

@@ -9,9 +9,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from local.sqs.deadlines import Deadlines
-from local.sqs.errors import InvalidParameterValueException, MessageNotInflight, OverLimit
 from local.sqs.message import Received, SqsMessage, delivery_named_by, receipt_handle
 from local.sqs.settings import MAX_VISIBILITY, QueueSettings
+from local.sqs.sqs_errors import InvalidParameterValueException, MessageNotInflight, OverLimit
 
 IN_FLIGHT_LIMIT = 120_000  # messages of a standard queue
 

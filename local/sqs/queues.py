@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from math import inf
 from uuid import uuid4
 
-from local.sqs.errors import InvalidAttributeValue, OverLimit, QueueDoesNotExist, QueueNameExists
 from local.sqs.message import Received, SqsMessage
 from local.sqs.queue import QueueCounts, SqsQueue
 from local.sqs.settings import QueueSettings
+from local.sqs.sqs_errors import InvalidAttributeValue, OverLimit, QueueDoesNotExist, QueueNameExists
 
 MAX_SLEEP = 1.0  # seconds; a waiting receive notices a changed clock this soon
 
@@ -122,7 +122,7 @@ class SqsQueues:
         """Delete a received message. Raises QueueDoesNotExist, ReceiptHandleIsInvalid; see `Queue.delete`."""
         self.find(queue).delete(handle, now=self._clock())
 
-    def change_visibility(self, queue: str, handle: str, seconds: int) -> None:
+    def change_visibility(self, queue: str, handle: str, seconds: float) -> None:
         """Make a message in flight visible in `seconds`. Raises as `Queue.change_visibility` does."""
         self.find(queue).change_visibility(handle, seconds, now=self._clock())
 

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from local.sqs.errors import SqsError
 from local.sqs.operations import Operations
 from local.sqs.queues import SqsQueues
+from local.sqs.sqs_errors import SqsError
 
 TARGET = "X-Amz-Target"
 PREFIX = "AmazonSQS."

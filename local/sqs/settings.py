@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.sqs.errors import InvalidAttributeName
+from local.sqs.sqs_errors import InvalidAttributeName
 
 MAX_BYTES = 1_048_576  # of one message, and of one batch in all
 MAX_DELAY = 900  # seconds

@@ -34,14 +34,7 @@ from local.logs import LogGroups
 from local.sqs.queues import SqsQueues
 from local.template import Template
 from tests.support import builders
-from tests.support.aws_fixtures import (
-    AUDIENCE,
-    CREDENTIALS,
-    EVENT_KEY,
-    AwsServer,
-    build_sandbox,
-    template_resources,
-)
+from tests.support.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY, AwsServer, build_sandbox, template_resources
 from tests.support.servers import Served, serve
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse
 
 from tests.support.waiting import LONG, wait_until
@@ -34,6 +35,9 @@ _KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, "")}  # virtual key
 def installed() -> str | None:
     """Return the path of the first browser of NAMES that this machine has."""
     return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+in_a_browser = pytest.mark.skipif(installed() is None, reason=f"no browser: none of {', '.join(NAMES)} is installed")
 
 
 @dataclass(frozen=True)

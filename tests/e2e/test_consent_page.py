@@ -14,18 +14,12 @@ import pytest
 import requests
 
 from local.resources import client
-from tests.e2e import chromium
-from tests.e2e.chromium import Browser, Page
+from tests.e2e.chromium import Browser, Page, in_a_browser
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
 from tests.e2e.test_cli import reset
 from tests.support.waiting import LONG, wait_until
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        chromium.installed() is None, reason=f"no browser: none of {', '.join(chromium.NAMES)} is installed"
-    ),
-]
+pytestmark = [pytest.mark.slow, in_a_browser]
 
 
 @dataclass

@@ -12,16 +12,10 @@ import pytest
 from audience_sync_cli.dashboard.facts import Facts
 from audience_sync_cli.dashboard.server import DashboardServer
 from audience_sync_cli.frame.errors import NotThere
-from tests.e2e import chromium
-from tests.e2e.chromium import Browser, Tab
+from tests.e2e.chromium import Browser, Tab, in_a_browser
 from tests.support import dashboard_states as states
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        chromium.installed() is None, reason=f"no browser: none of {', '.join(chromium.NAMES)} is installed"
-    ),
-]
+pytestmark = [pytest.mark.slow, in_a_browser]
 
 STATES: dict[str, Callable[[float], Facts]] = {
     "empty": states.empty,

@@ -8,22 +8,23 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
 import requests
-from aiohttp import ClientSession, web
 from rich.console import Console
 
 from audience_sync.amazon_ads.destination import Api
-from local.demo import demonstrate, differences
+from local.demo import run
+from local.demo_report import Outcome, report
 from local.example_audiences import EXAMPLE
+from local.hard_cases import LATE
 from local.sample_profiles import Person
-from tests.e2e.conftest import ROOT, LocalStack, processes, running
-from tests.support.servers import serve
+from tests.e2e.conftest import ROOT, LocalStack, local_stack, processes, running
 from tests.support.waiting import wait_until
 
-Change = Callable[[dict[str, Any]], object]
+Change = Callable[[dict[str, Any], dict[str, Any]], object]
 ENTER, LEAVE = 30, 10  # members
 LAST = Person(ENTER).user_id
 
@@ -34,11 +35,13 @@ def test_the_demo_succeeds_and_shows_its_figures() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     shown = " ".join(run.stdout.replace("│", " ").split())
     for words in (
-        "events accepted 360",
-        "changes delivered 300",
-        "changes superseded 60",
+        "events accepted 367",
         "changes parked 0",
         "audience size (expected) 240 (240)",
+        "within seconds of entering 0 of 7 7 of 7",
+        "before a late copy of the enter 0 of 7 7 of 7",
+        "while a worker was killed 0 of 7 7 of 7",
+        "by a deletion notice 0 of 1 1 of 1",
         "exactly the members",
     ):
         assert words in shown
@@ -95,77 +98,58 @@ def test_the_stack_stops_with_the_demo(number: signal.Signals) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-class FalsifyingProxy:
-    """A proxy before Amazon's sandbox that changes the members of an audience in its answers."""
-
-    def __init__(self, amazon: str) -> None:
-        self._amazon = amazon
-        self.change: Change = lambda _: None
-
-    def build(self) -> web.Application:
-        async def answer(request: web.Request) -> web.Response:
-            async with ClientSession() as session, session.get(self._amazon + request.path) as response:
-                audience = await response.json()
-            self.change(audience["members"])
-            return web.json_response(audience | {"size": len(audience["members"])})
-
-        app = web.Application()
-        app.router.add_get("/{path:.*}", answer)
-        return app
+@pytest.fixture(scope="module")
+def stack() -> Iterator[LocalStack]:
+    with local_stack("--job-delay", "0") as started:  # as the demo starts it
+        yield started
 
 
 @pytest.fixture(scope="module")
-def where(stack: LocalStack) -> dict[str, str]:
-    """The addresses of the stack, once all members have entered and some have left."""
-    assert demonstrate(stack.where, enter=ENTER, leave=LEAVE, console=Console(file=io.StringIO())) == 0
-    return stack.where
+def outcome(stack: LocalStack) -> Outcome:
+    """What a small run has led to."""
+    return run(stack.where, enter=ENTER, leave=LEAVE, console=Console(file=io.StringIO()))
 
 
-@pytest.fixture
-def falsified(where: dict[str, str]) -> Iterator[tuple[FalsifyingProxy, dict[str, str]]]:
-    """A proxy that changes nothing yet, and the addresses with the proxy in place of Amazon."""
-    proxy = FalsifyingProxy(where["amazon"])
-    with serve(proxy.build) as served:
-        yield proxy, where | {"amazon": served.url}
-
-
-def test_the_demo_fails_if_a_member_is_missing(falsified: tuple[FalsifyingProxy, dict[str, str]]) -> None:
-    proxy, where = falsified
-    proxy.change = lambda members: members.pop(LAST)
+def reported(outcome: Outcome) -> tuple[int, str]:
     console = Console(file=io.StringIO(), width=120)
-    assert demonstrate(where, enter=ENTER, leave=LEAVE, console=console) == 1
-    assert f"1 members are missing at Amazon, for example {LAST}" in console.file.getvalue()  # type: ignore[attr-defined]
-    proxy.change = lambda _: None
-    assert demonstrate(where, enter=ENTER, leave=LEAVE, console=console) == 0
+    return report(outcome, console), console.file.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        pytest.param(lambda members: members.pop(LAST), "1 members are missing", id="missing"),
-        pytest.param(lambda members: members.update(x={}), "1 members should not be at Amazon", id="surplus"),
-        pytest.param(lambda members: members[LAST].update(identifiers={}), "another e-mail digest", id="no digest"),
-        pytest.param(lambda members: members.clear(), "20 members are missing", id="empty"),
+        pytest.param(
+            lambda held, _: held.pop(LAST), f"1 members are missing at Amazon, for example {LAST}", id="missing"
+        ),
+        pytest.param(lambda held, _: held.update(x={}), "1 members should not be at Amazon", id="surplus"),
+        pytest.param(
+            lambda held, _: held[LAST].update(identifiers={}), "1 members have a wrong e-mail", id="no digest"
+        ),
+        pytest.param(lambda held, _: held.clear(), "20 members are missing", id="empty"),
+        pytest.param(lambda held, naive: held.update(naive), f"1 of 1 who left {LATE} are still in", id="left behind"),
+        pytest.param(lambda _, naive: naive.clear(), "are still in, and 0 of 1 with the naive", id="not hard"),
     ],
 )
-def test_the_demo_names_each_difference(where: dict[str, str], change: Change, problem: str) -> None:
-    url = f"{where['amazon']}/sandbox/audiences/{EXAMPLE.audience_id}"
-    members = requests.get(url, timeout=60).json()["members"]
-    change(members)
-    (found,) = differences(members, [Person(number) for number in range(LEAVE + 1, ENTER + 1)])
-    assert problem in found
+def test_the_demo_fails_and_names_what_is_wrong(outcome: Outcome, change: Change, problem: str) -> None:
+    assert reported(outcome)[0] == 0, reported(outcome)[1]
+    falsified = deepcopy(outcome)
+    change(falsified.held["members"], falsified.naive["members"])
+    exit_code, shown = reported(falsified)
+    assert exit_code == 1
+    assert problem in shown
 
 
 def test_on_ads_data_manager_members_leave_the_dataset_with_their_consent(
     stack: LocalStack,
 ) -> None:
     console = Console(file=io.StringIO(), width=120)
-    assert demonstrate(stack.where, enter=ENTER, leave=LEAVE, console=console, api=Api.DATA_MANAGER) == 0
+    assert report(run(stack.where, enter=ENTER, leave=LEAVE, console=console, api=Api.DATA_MANAGER), console) == 0
     shown = " ".join(console.file.getvalue().replace("│", " ").split())  # type: ignore[attr-defined]
     for words in ("audience size (expected) 20 (20)", "shared with ENTITY2XYZ 20", "shared with amc1a2b 20"):
         assert words in shown
-    assert requests.get(f"{stack.where['amazon']}/sandbox/violations", timeout=60).json() == []
     facts = requests.get(stack.where["status"], headers={"Accept": "application/json"}, timeout=60).json()
     sizes = {each["audienceId"]: each["size"] for each in facts["audiences"]}
     (dataset,) = sizes.keys() & {each["audienceId"] for each in facts["uploads"]} - {EXAMPLE.audience_id}
     assert sizes[dataset] == 20
+    violations = requests.get(f"{stack.where['amazon']}/sandbox/violations", timeout=60).json()
+    assert [each for each in violations if each.get("audienceId") == dataset] == []

@@ -7,14 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e import chromium
-from tests.e2e.chromium import Browser, Tab
+from tests.e2e.chromium import Browser, Tab, in_a_browser
 from tests.e2e.conftest import ROOT, LocalStack
 
 pytestmark = pytest.mark.slow
-in_a_browser = pytest.mark.skipif(
-    chromium.installed() is None, reason=f"no browser: none of {', '.join(chromium.NAMES)} is installed"
-)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import pytest
 from aws_lambda_powertools.utilities.circuit_breaker import base
 
 from audience_sync.amazon_ads.destination import Api
-from audience_sync.aws.audience_table import AudienceTable
 from tests.faults.worker_harness import Sandbox, WorkerHarness
 from tests.support.cloud import AUDIENCE, Cloud, amazon, cloud, printed, proxy
 from tests.support.long_timeouts import client
@@ -32,5 +31,5 @@ def worker_harness(
     sandbox = Sandbox(amazon, request.param, AUDIENCE)
     if request.param is Api.DATA_MANAGER:
         sandbox.audience = sandbox.add_audience("lapsed-buyers")
-        AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).put(sandbox.audience, created=0)
+        cloud.audiences.put(sandbox.audience, created=0)
     return WorkerHarness(cloud, proxy, sandbox)

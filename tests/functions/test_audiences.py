@@ -11,7 +11,6 @@ import requests
 
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.audiences import creation as audiences
-from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.runtime.api_gateway import UNAUTHORIZED
 from functions.audiences import handler
 from functions.ingest import handler as ingest
@@ -76,7 +75,7 @@ def creations(cloud: Cloud) -> list[dict[str, Any]]:
 
 
 def listed(cloud: Cloud) -> list[str]:
-    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
+    table = cloud.audiences
     return [audience.audience_id for audience in table.all() if audience.audience_id != AUDIENCE.audience_id]
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import AUDIT, RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.seen_reasons import SeenReasons
@@ -310,7 +309,7 @@ def test_an_audience_that_shrinks_sets_off_the_alarm_once_with_the_sentence_of_d
     findings: FindingsHarness, printed: Callable[[], str]
 ) -> None:
     unknown = Audience("adm-1", destination=Destination.of({"api": "of a later version"}))
-    AudienceTable(findings.cloud.client("dynamodb"), findings.cloud.name_of("AudienceTable")).put(unknown, created=1)
+    findings.cloud.audiences.put(unknown, created=1)
     findings.put(5_000, range(-60, -3))
     assert findings.audit(-70)[0] == "OK"
     findings.put(1_000, range(-3, 2))
@@ -365,7 +364,7 @@ def test_a_renewal_is_overdue_26_hours_after_its_last_completed_pass(findings: F
     row.save({"completed": str(begin)})
     renewed = replace(AUDIENCE, settings={"renew": True})
     assert findings.audit(30)[0] == "OK", "no audience is renewed"
-    AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).put(renewed, created=0)
+    cloud.audiences.put(renewed, created=0)
     assert findings.audit(31)[1].startswith("renewal_overdue: No pass of the daily renewal was completed for 31 hours.")
     row.save({"completed": str(begin + 31 * HOUR)})
     assert findings.audit(32)[0] == "OK"

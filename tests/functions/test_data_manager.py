@@ -13,7 +13,6 @@ from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.amazon_ads.data_manager.share_settings import MAX_SHARES
 from audience_sync.audiences import creation
-from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.members.dead_letters import DeadLetter
 from functions.audiences import handler as audiences
 from functions.ingest import handler as ingest
@@ -68,7 +67,7 @@ def dead_letters(cloud: Cloud) -> list[DeadLetter]:
 def test_a_dataset_is_created_shared_with_every_target_listed_and_found_again(cloud: Cloud) -> None:
     status, answer = create(cloud, computationKey="new_ones")
     assert (status, answer["name"]) == (200, answer["externalAudienceId"])
-    listed = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).by_id(answer["externalId"])
+    listed = cloud.audiences.by_id(answer["externalId"])
     assert listed
     assert (listed.name, listed.computation_key) == (REQUEST["audienceName"], "new_ones")
     assert listed.destination.fields == {"api": "data-manager"}
@@ -131,7 +130,7 @@ def test_an_empty_dataset_of_the_name_is_listed_instead_of_creating_one(cloud: C
 
 
 def unlink(cloud: Cloud, audience_id: str) -> None:
-    assert AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).unlink(audience_id, at=0)
+    assert cloud.audiences.unlink(audience_id, at=0)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +229,7 @@ def test_an_event_reaches_the_audiences_of_both_apis_that_share_its_key(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
     dataset_id, main = create(cloud)[1]["externalId"], AUDIENCE.audience_id
-    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
+    table = cloud.audiences
     listed = table.by_id(dataset_id)
     assert listed
     table.put(replace(listed, computation_key=AUDIENCE.computation_key, also=True), created=0)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.ingest import message_intake
 from functions.events import handler
 from tests.functions.test_ingest import ENTERED, EXAMPLES, EXITED, http, people, post
@@ -124,7 +123,7 @@ def test_a_message_stays_if_one_of_its_changes_cannot_be_queued_and_queued_chang
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, printed: Callable[[], str]
 ) -> None:
     other = replace(AUDIENCE, audience_id="418273650912345679")
-    AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).put(other, created=0)
+    cloud.audiences.put(other, created=0)
     elsewhere = ENTERED.replace(AUDIENCE.audience_id.encode(), other.audience_id.encode())
     cloud.enter("EventsFunction")
     sqs: Any = handler.dependencies().dead_letters._client

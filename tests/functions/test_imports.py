@@ -40,13 +40,6 @@ def test_importing_a_handler_loads_no_unused_package(function: str) -> None:
     assert ("pydantic" in loaded) == (function not in ("ingest", "events")), "Segment waits while ingest starts"
 
 
-def test_ingest_loads_liquid_only_if_a_mapping_uses_it() -> None:
-    use = "from audience_sync.segment.mapping import resolve; print(resolve({'@liquid': '{{ a }}'}, {'a': 'b'}))"
-    liquid = "audience_sync.segment.liquid.template"
-    assert liquid not in imported("ingest")[0]
-    assert liquid in printed(f"import sys, functions.ingest.handler; {use}; print(*sys.modules)")[-1]
-
-
 @pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - {"ingest"}))
 def test_importing_a_handler_builds_no_pydantic_model(function: str) -> None:
     assert imported(function)[1] == {"read"}

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.destination import ads_data_manager
-from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.reasons import Reason
 from audience_sync.runtime.api_gateway import UNAUTHORIZED
@@ -211,7 +210,7 @@ def test_a_denial_of_consent_is_accepted_and_counted_as_consent_denied(
 def test_an_event_that_one_audience_of_a_shared_key_rejects_is_accepted_and_counted_as_partly_rejected(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
-    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
+    table = cloud.audiences
     another = replace(AUDIENCE, audience_id="7", also=True)
     for each in (another, replace(another, audience_id="d-1", destination=ads_data_manager())):
         table.put(each, created=0)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import schemathesis
 
-from audience_sync.ingest.intake import MAX_EVENTS
 from audience_sync.reasons import REJECTED, Reason
+from audience_sync.segment.request_body import MAX_EVENTS
 from functions.ingest import handler as ingest
 from local.template import Template
 from tests.support.api_description import PATH, description, operations, resolved, validator

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, Sharding
 from audience_sync.aws.sqs import Queue
@@ -28,7 +27,7 @@ def listed(cloud: Cloud) -> Cloud:
 
 
 def put_audience(cloud: Cloud, audience: Audience) -> Cloud:
-    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
+    table = cloud.audiences
     table.put(audience, created=0)
     return cloud
 

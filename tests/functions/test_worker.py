@@ -10,8 +10,10 @@ from botocore.exceptions import EndpointConnectionError
 
 from audience_sync.aws.clients import client
 from audience_sync.aws.sqs import Queue
+from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import backoff
 from audience_sync.delivery.context import Message
+from audience_sync.delivery.stopping import RETURN_BEFORE, returned_if_stopped
 from functions.worker import handler
 from tests.support.cloud import AUDIENCE, CREDENTIALS, Cloud, Context
 from tests.support.invocations import EMAIL, body, change, deliver
@@ -58,9 +60,9 @@ def test_messages_return_to_the_queue_when_an_invocation_is_stopped(cloud: Cloud
     (received,) = sqs.receive_message(QueueUrl=url)["Messages"]
     queue = Queue(sqs, url, time.monotonic)
     message = Message(received["MessageId"], received["ReceiptHandle"], received["Body"], 1, 0)
-    with handler.returned_if_stopped(queue, [message], handler.CLOCK.monotonic()):
+    with returned_if_stopped(queue, [message], Clock(), time.monotonic()):
         until = wait_until(lambda: cloud.queues.find(name).next_change() or 0.0, lambda due: due - since < 600)
-    assert until == 0.0 or until - since >= backoff(1, 1.0) > handler.RETURN_BEFORE
+    assert until == 0.0 or until - since >= backoff(1, 1.0) > RETURN_BEFORE
 
 
 def test_a_throttled_message_stays_invisible_for_as_long_as_retry_after_says(cloud: Cloud) -> None:

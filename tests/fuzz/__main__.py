@@ -7,6 +7,8 @@ in .fuzz/TARGET, and the next run starts from there.
 import argparse
 import importlib
 import importlib.util
+import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -35,12 +37,16 @@ def guided(target: str, seconds: int, runs: int) -> None:
             return mutated
         return bytes(changed(data, Random(seed), max_size))
 
-    found = SCRATCH / target
+    found, corpus = SCRATCH / target, SCRATCH / f"{target}-corpus"
     found.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(corpus, ignore_errors=True)
+    corpus.mkdir()
+    for name, kept in targets.corpus()[target].items():
+        (corpus / name).write_bytes(kept)
     options = [f"-max_total_time={seconds}", f"-runs={runs}", f"-max_len={MAX_SIZE}", f"-timeout={TIMEOUT}"]
     options += [f"-artifact_prefix={SCRATCH}/{target}-", "-print_final_stats=1", "-rss_limit_mb=4096"]
     atheris.Setup(
-        [sys.argv[0], *options, str(found), str(targets.CORPUS / target)],
+        [sys.argv[0], *options, str(found), str(corpus)],
         targets.TARGETS[target],
         custom_mutator=mutate,
     )
@@ -60,7 +66,7 @@ def unguided(target: str, seconds: int, runs: int) -> None:
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    names = sorted(path.name for path in (Path(__file__).parent / "corpus").iterdir())
+    names = sorted(json.loads((Path(__file__).parent / "corpus.json").read_text(encoding="utf-8")))
     parser.add_argument("--target", choices=names, required=True)
     parser.add_argument("--seconds", type=int, default=60, help="how long to search")
     parser.add_argument("--runs", type=int, default=-1, help="how many inputs; by default as many as the time allows")

@@ -12,13 +12,11 @@ from functions.ingest import handler as ingest
 from local import gateway
 from local.functions import Functions
 from local.template import Template
-from tests.support.cloud import Cloud, Context, amazon, cloud, printed
+from tests.support.cloud import EVENT_KEY, SIGNING_SECRET, Cloud, Context, amazon, cloud, printed
 from tests.support.servers import serve
 
 __all__ = ["amazon", "cloud", "printed"]
 
-EVENT_KEY = "event-key-for-the-tests-1"
-SIGNING_SECRET = "signing-secret-for-the-tests-2"
 AUDIENCE_KEY = "audience-key-for-the-tests-3"
 
 

@@ -22,8 +22,7 @@ from tests.fuzz.inputs import Message, json_or_none
 from tests.fuzz.invariants import assert_amazon_takes, assert_is_safe_id, assert_repeats_nothing
 from tests.support.doubles.audiences import Listed
 
-EVENT_KEY = "event-key-for-the-tests-1"
-SIGNING_SECRET = "signing-secret-for-the-tests-2"
+EVENT_KEY, SIGNING_SECRET = "event-key-for-the-tests-1", "signing-secret-for-the-tests-2"
 NOW = 1_774_000_000_000  # epoch milliseconds; after all examples
 SECRET = {"eventKey": EVENT_KEY, "signingSecret": SIGNING_SECRET}
 AUDIENCES = (
@@ -57,17 +56,6 @@ RICH = [  # every directive, and every field
         },
     },
     {
-        "name": "Liquid",
-        "trigger": 'type = "track" or type = "identify"',
-        "fields": {
-            "external_user_id": {"@liquid": "{{ userId | default: traits.id | strip }}"},
-            "email": {"@liquid": "{% if traits.email contains '@' %}{{ traits.email | remove: traits.a }}{% endif %}"},
-            "phone": {
-                "@liquid": "{% assign p = properties.phone | split: '' | join: traits.b %}{{ p | slice: 0, 20 }}"
-            },
-        },
-    },
-    {
         "name": "Rows",
         "trigger": 'event != "Audience Entered"',
         "membership": {"value": {"@path": "$.properties.state"}, "enter": ["in", True], "exit": ["out", 0]},
@@ -78,9 +66,9 @@ RICH = [  # every directive, and every field
 
 
 def accept_events(data: bytes) -> None:
-    """Input: an HTTP message; `x-signature: valid` and `first` stand for one over the body, or over its first event only.
+    """Input: an HTTP message; `x-signature: valid` and `first` stand for one over all of the body, or its first event.
 
-    Only a request that carries a key or a signature over the whole body is let in. Its body becomes changes, or InvalidRequest (also
+    Only a request that carries a key or the former is let in. Its body becomes changes, or InvalidRequest (also
     TooLarge); a change is one that Amazon takes and that a message carries unharmed; a rejection repeats nothing.
     """
     message, is_signed = _signed(data)

@@ -12,7 +12,7 @@ EXAMPLES = 1_000  # inputs of one run
 
 
 def inputs(target: str) -> st.SearchStrategy[bytes]:
-    kept = [path.read_bytes() for path in corpus(target)]
+    kept = list(corpus()[target].values())
     from_corpus = st.builds(
         lambda data, number: changed(data, Random(number)), st.sampled_from(kept), st.integers(0, 2**32)
     )

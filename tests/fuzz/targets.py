@@ -1,11 +1,12 @@
 """Every target by its name: a function that takes any bytes, and raises only where something does not hold."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.fuzz import amazon, event_queue, identifiers, ingest, mapping, signature, stored, worker
 
-CORPUS = Path(__file__).parent / "corpus"
+_CORPUS = Path(__file__).parent / "corpus.json"  # inputs by target and name; one character for each byte (Latin-1)
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "events": ingest.accept_events,
@@ -26,6 +27,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 }
 
 
-def corpus(target: str) -> list[Path]:
-    """Return the inputs kept for a target: one example of each kind, and everything that has failed once."""
-    return sorted(path for path in (CORPUS / target).iterdir() if path.is_file())
+def corpus() -> dict[str, dict[str, bytes]]:
+    """Return the inputs kept for each target, by name: one of each kind, and everything that has failed once."""
+    kept = json.loads(_CORPUS.read_text(encoding="utf-8"))
+    return {target: {name: text.encode("latin-1") for name, text in inputs.items()} for target, inputs in kept.items()}

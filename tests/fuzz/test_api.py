@@ -26,11 +26,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.fuzz.conftest import AUDIENCE_KEY, EVENT_KEY, SIGNING_SECRET
+from tests.fuzz.conftest import AUDIENCE_KEY
 from tests.fuzz.invariants import assert_is_safe_id, assert_log_repeats_nothing, assert_repeats_nothing
 from tests.fuzz.mutations import changed
 from tests.support.api_description import MAX_ANSWER, description, operations
-from tests.support.cloud import Cloud
+from tests.support.cloud import EVENT_KEY, SIGNING_SECRET, Cloud
 
 REQUESTS = 60  # of each route, from the description and from examples
 SCHEMA = schemathesis.openapi.from_dict(description())

@@ -15,7 +15,7 @@ from tests.support.builders import AUDIENCE, change
 MEMBER = "m1"
 LATENESS = (0, 0, 0, 0, 0, 0, 1, 70, 1_000, 8_000)  # seconds by which an event arrives late
 MANY = 60  # identities of one address, in some histories: two addresses need two uploads to remove
-MOST_PARKED = 15  # uploads of one history; else one is sent, and parked, again and again
+MOST_PARKED = 30  # uploads of one history; else one is sent, and parked, again and again
 TIMING = TIMINGS.audiences
 
 

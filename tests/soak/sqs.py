@@ -6,11 +6,11 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from local.sqs.errors import SqsError
 from local.sqs.message import Received, SqsMessage, delivery_named_by
 from local.sqs.operations import Operations, Request
 from local.sqs.queue import SqsQueue
 from local.sqs.queues import SqsQueues
+from local.sqs.sqs_errors import SqsError
 from tests.soak.aws_errors import errors_of
 from tests.soak.calls import Call, current, make
 from tests.soak.recounts import Recounts

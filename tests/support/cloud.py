@@ -25,14 +25,7 @@ from local import resources
 from local.sqs.queues import SqsQueues
 from local.template import REGION, Template
 from tests.support.api_description import assert_described
-from tests.support.aws_fixtures import (
-    AUDIENCE,
-    CREDENTIALS,
-    EVENT_KEY,
-    AwsServer,
-    build_sandbox,
-    template_resources,
-)
+from tests.support.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY, AwsServer, build_sandbox, template_resources
 from tests.support.doubles.lambda_context import Context
 from tests.support.proxy import FaultProxy, fault_proxy
 from tests.support.servers import Served, serve
@@ -56,6 +49,10 @@ class Cloud:
     @property
     def queues(self) -> SqsQueues:
         return self.aws.queues
+
+    @property
+    def audiences(self) -> AudienceTable:
+        return AudienceTable(self.client("dynamodb"), self.name_of("AudienceTable"))
 
     def client(self, service: str) -> Any:
         return self.aws.client(service)
@@ -155,8 +152,7 @@ def cloud(amazon: Served, aws_server: AwsServer, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv("AMAZON_API_URL", amazon.url)
         monkeypatch.setenv("AMAZON_LOGIN_URL", f"{amazon.url}/auth/o2/token")
         made = Cloud(template, aws_server, amazon.url, monkeypatch)
-        table = AudienceTable(made.client("dynamodb"), made.name_of("AudienceTable"))
-        table.put(AUDIENCE, created=0)
+        made.audiences.put(AUDIENCE, created=0)
         yield made
 
 

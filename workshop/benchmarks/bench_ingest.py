@@ -28,12 +28,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.ingest import intake, translation
-from audience_sync.ingest.intake import MAX_BODY, changes_from, compiled
+from audience_sync.ingest import translation
+from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.ingest.translation import TOGETHER, Translator
 from audience_sync.members.membership import MembershipChange, coalesce
 from audience_sync.members.messages import pack
+from audience_sync.segment.request_body import MAX_BODY, elements
 from functions.ingest.handler import YOUNG_OBJECTS
 from local.template import ROOT
 from tests.support import node
@@ -138,13 +139,13 @@ def shares(one: bytes) -> dict[str, float]:
 
     (mapping,) = compiled(None)
     translator = Translator((mapping,), LISTED, NOW, Policy())
-    elements = intake._elements(one)
+    parsed = elements(one)
     changes: list[MembershipChange] = []
     count = 0
     gc.collect()
     while True:
         with share("parse"):
-            some = list(islice(elements, TOGETHER))
+            some = list(islice(parsed, TOGETHER))
         if not some:
             break
         with share("read membership"):

@@ -1,7 +1,7 @@
 // Segment's own published code on the same events: parse, map, hash, serialize. Asked line by line, so that runs alternate.
 // In: {"body": "..."} sets the events; {"times": n} runs them n times. Out: {"seconds": s, "records": n}, seconds of processor.
 const { createInterface } = require('node:readline')
-const folder = `${__dirname}/../e2e/segment/node_modules/`
+const folder = `${__dirname}/../../tests/e2e/segment/node_modules/`
 const { transform } = require(`${folder}@segment/actions-core`)
 const amazon = `${folder}@segment/action-destinations/dist/destinations/amazon-amc`
 const { createPayloadToUploadRecords } = require(`${amazon}/function`)

@@ -5,15 +5,7 @@ import pytest
 
 from local.amazon.sandbox import Options
 from tests.support.builders import sha256
-from tests.support.sandbox_server import (
-    AUDIENCES,
-    CONNECTIONS,
-    JOB_DELAY,
-    Amazon,
-    member,
-    new_audience,
-    sandbox,
-)
+from tests.support.sandbox_server import AUDIENCES, CONNECTIONS, JOB_DELAY, Amazon, member, new_audience, sandbox
 from tests.support.steps import counted_steps
 
 METADATA, RECORDS = "/amc/audiences/metadata", "/amc/audiences/records"

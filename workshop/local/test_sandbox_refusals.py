@@ -7,12 +7,7 @@ import pytest
 
 from local.amazon.records import read_upload
 from local.amazon.refusals import Refusal, json_object
-from local.amazon.validation import (
-    check_acceptance,
-    check_audience_update,
-    check_new_audience,
-    check_new_connection,
-)
+from local.amazon.validation import check_acceptance, check_audience_update, check_new_audience, check_new_connection
 from tests.support import sandbox_bodies as bodies
 from tests.support.sandbox_bodies import Row
 

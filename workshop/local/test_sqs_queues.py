@@ -11,13 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from local.sqs.deadlines import Deadlines
-from local.sqs.errors import (
-    InvalidParameterValueException,
-    OverLimit,
-)
 from local.sqs.message import Received
 from local.sqs.queue import IN_FLIGHT_LIMIT, QueueCounts
 from local.sqs.queues import SqsQueues
+from local.sqs.sqs_errors import InvalidParameterValueException, OverLimit
 from tests.support.doubles.clocks import ManualClock
 
 NOON = 1_800_000_000.0

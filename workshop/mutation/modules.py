@@ -90,7 +90,10 @@ TESTS = {
         ("ingest/translation.py", "ingest/mapped_values.py", "ingest/outcome.py", "ingest/record_rules.py"),
         f"{UNIT}/ingest/test_intake.py {UNIT}/test_fields.py",
     ),
-    "ingest/intake.py": f"{UNIT}/ingest/test_intake.py {UNIT}/ingest/test_intake_requests.py",
+    **dict.fromkeys(
+        ("ingest/intake.py", "segment/request_body.py"),
+        f"{UNIT}/ingest/test_intake.py {UNIT}/ingest/test_intake_requests.py",
+    ),
     "access/credentials.py": f"{UNIT}/access/test_credentials.py",
     "runtime/api_gateway.py": f"{UNIT}/runtime/test_api_gateway.py",
     "json_input.py": f"{UNIT}/test_json_input.py {UNIT}/runtime/test_api_gateway.py",

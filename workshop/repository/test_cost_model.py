@@ -13,7 +13,6 @@ import pytest
 import requests
 from botocore.client import BaseClient
 
-from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.clock import Clock
 from audience_sync.operations.renewal import MAX_WAITING
 from functions.audit import handler as audit
@@ -75,7 +74,7 @@ def _size(row: dict[str, Any]) -> int:
 def test_handlers_make_the_calls_of_the_cost_model_with_as_many_bytes(cloud: Cloud, rows: Counter[str]) -> None:
     events, traffic = BATCH * REQUESTS, Traffic(BATCH * REQUESTS, BATCH, len(AUDIENCES))
     other = replace(AUDIENCE, audience_id=AUDIENCES[1])
-    AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).put(other, created=0)
+    cloud.audiences.put(other, created=0)
     _send(cloud)
     messages = [message.body for message in cloud.queues.peek(cloud.name_of("ChangeQueue"))]
     assert len(messages) == round(REQUESTS * traffic.messages)

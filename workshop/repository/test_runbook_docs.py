@@ -97,6 +97,18 @@ def test_the_table_of_findings_has_each_that_the_audit_makes_in_its_order() -> N
     assert {f"{function}Schedule" for function in functions} <= RULES
 
 
+SAID = {2: "twice", 3: "three", 5: "five", 10: "ten", 20: "a fifth", 100: "a hundred"}  # counts and percent
+SAID |= {300: "five minutes", 1_800: "30 minutes", 259_200: "three days"}  # seconds
+THRESHOLDS = {name: RESOURCES[name]["Properties"].get("Threshold") for name in ALARMS}
+
+
+@pytest.mark.parametrize("alarm", [name for name, each in THRESHOLDS.items() if isinstance(each, int) and each > 1])
+def test_the_template_its_description_and_the_runbook_say_the_same_threshold(alarm: str) -> None:
+    section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0].split("**Safe:**")[0]
+    for text in (RESOURCES[alarm]["Properties"]["AlarmDescription"], section):
+        assert SAID[THRESHOLDS[alarm]] in text.lower()
+
+
 def test_the_card_for_the_night_is_ten_lines_to_type() -> None:
     card = RUNBOOK.split("\n## ")[1]
     assert card.startswith("The card for the night\n")

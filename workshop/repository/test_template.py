@@ -21,7 +21,7 @@ from audience_sync.aws.sqs import MAX_ENTRIES
 from audience_sync.delivery.backoff import LONG_DELAY, MARK
 from audience_sync.delivery.gates.circuit_state import PARTITION as CIRCUITS
 from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES
-from audience_sync.ingest.intake import MAX_EVENTS
+from audience_sync.delivery.stopping import RETURN_BEFORE
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE
 from audience_sync.members.member_state import LONGEST_JOB
 from audience_sync.members.member_step import KEEP_REMOVED
@@ -43,10 +43,10 @@ from audience_sync.runtime.settings import (
     RenewSettings,
     WorkerSettings,
 )
+from audience_sync.segment.request_body import MAX_EVENTS
 from functions.audiences.handler import BUDGET
 from functions.audit.handler import ERASURES_EVERY
 from functions.jobs.handler import AT_ONCE
-from functions.worker.handler import RETURN_BEFORE
 from local.template import ROOT, ScheduleSource, Template, read_document
 from scripts.delivery_model import READS
 from tests.support.markdown import section

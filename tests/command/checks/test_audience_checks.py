@@ -27,17 +27,17 @@ from audience_sync_cli.frame.finding import Finding
 from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.frame.session import Session
 from audience_sync_cli.frame.stacks import Stack
+from audience_sync_cli.frame.times import DAY, HOUR
 from audience_sync_cli.stack.blockers import Blocker
 from audience_sync_cli.stack.counts import Depth
 from audience_sync_cli.stack.member_counts import MemberCount
-from audience_sync_cli.stack.metrics import Traffic
+from audience_sync_cli.stack.stack_metrics import Traffic
 from local.template import ROOT
+from tests.command.conftest import NOW
 from tests.support.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY
 from tests.support.command_lines import check_command_line
 from tests.support.markdown import section
 
-NOW = 1_800_000_000.0  # epoch seconds
-DAY, HOUR = 86_400, 3_600  # seconds
 FULL = Sizes(received=5_000, matched=4_000, dsp=5_000)
 AMC = replace(AUDIENCE, destination=amc_connection("connection-1"))
 

@@ -16,11 +16,11 @@ from audience_sync.runtime.metric_names import (
 from audience_sync_cli.checks.audience_readings import AudienceReadings
 from audience_sync_cli.checks.diagnose import diagnose
 from audience_sync_cli.frame.errors import AlreadyReported
+from audience_sync_cli.frame.times import DAY
 from tests.command.conftest import NOW, Deployment, change
 from tests.support.aws_fixtures import AUDIENCE
 
 KEY = "lapsed_premium_buyers"
-DAY = 86_400.0  # seconds
 
 
 def put(deployment: Deployment, metric: str, value: float, *, ago: float = 600, **dimensions: str) -> None:

@@ -15,13 +15,14 @@ from audience_sync_cli.frame.finding import run
 from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.frame.session import Session
 from audience_sync_cli.frame.stacks import Stack
+from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.stack.blockers import Blocker, FailedUploads, Waiting
 from local.template import ROOT
-from tests.command.checks.test_audience_checks import NOW, no_stack
+from tests.command.checks.test_audience_checks import no_stack
+from tests.command.conftest import NOW
 from tests.support.aws_fixtures import CREDENTIALS, EVENT_KEY
 from tests.support.iam import allows, statements
 
-DAY = 86_400  # seconds
 DISABLED = {
     "name": "Mine",
     "trigger": 'type = "track"',

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 import pytest
 
 from audience_sync_cli.checks.status import audit_progress
+from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.stack.blockers import Blocker
 from audience_sync_cli.stack.counts import Counts, Depth, waiting_text
-from audience_sync_cli.stack.metrics import StackMetrics
 from audience_sync_cli.stack.needs import needs
+from audience_sync_cli.stack.stack_metrics import StackMetrics
 from tests.command.conftest import Deployment
 from tests.support import dashboard_states as states
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()
-DAY = 86_400.0  # seconds
 
 
 def test_counts_of_a_deployed_stack_go_back_to_its_creation(deployment: Deployment) -> None:

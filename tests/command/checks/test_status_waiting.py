@@ -14,7 +14,7 @@ from audience_sync_cli.frame.screen import moment
 from audience_sync_cli.parked.parked_commands import Filter, redrive
 from audience_sync_cli.stack.counts import Counts
 from audience_sync_cli.stack.in_flight import VISIBILITY
-from audience_sync_cli.stack.metrics import StackMetrics
+from audience_sync_cli.stack.stack_metrics import StackMetrics
 from tests.command.conftest import Deployment, change
 from tests.support.json_schema import faults
 

@@ -10,7 +10,8 @@ from audience_sync_cli.frame.errors import OperatorError, TryLater
 from audience_sync_cli.frame.finding import DIAGNOSE, TEST, Check, Finding, run
 from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.frame.session import Session
-from tests.command.checks.test_audience_checks import NOW, no_stack
+from tests.command.checks.test_audience_checks import no_stack
+from tests.command.conftest import NOW
 from tests.command.every_command import Ran
 
 

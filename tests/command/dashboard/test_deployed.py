@@ -25,10 +25,11 @@ from audience_sync.runtime.metric_names import (
     REQUESTS_UNAUTHORIZED,
 )
 from audience_sync_cli.checks.status import status
-from audience_sync_cli.dashboard import deployed, metrics
+from audience_sync_cli.dashboard import deployed, plots
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES
 from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.frame.times import DAY, HOUR
 from audience_sync_cli.stack.dead_letters import DeadLetters
 from audience_sync_cli.stack.function_logs import FUNCTIONS
 from tests.command.conftest import Deployment, change
@@ -36,7 +37,6 @@ from tests.support.aws_fixtures import AUDIENCE
 from tests.support.doubles.clocks import ManualClock
 from tests.support.waiting import wait_until
 
-HOUR, DAY = 3_600.0, 86_400.0  # seconds
 NOW = datetime(2026, 3, 4, 9, 34, tzinfo=UTC).timestamp()
 
 
@@ -418,11 +418,11 @@ def test_an_open_page_requests_as_many_metrics_an_hour_as_the_cost_guide_states(
         calls_of(deployment, "cloudwatch", "GetMetricData"),
         calls_of(deployment, "sqs", "GetQueueAttributes"),
     )
-    for _ in range(metrics.EVERY_AUDIENCE // deployed.QUEUES):  # in which everything is read at least once
+    for _ in range(plots.EVERY_AUDIENCE // deployed.QUEUES):  # in which everything is read at least once
         for each in chosen:
             shown.read(each)
         clock.now += deployed.QUEUES
-    hours = metrics.EVERY_AUDIENCE / HOUR
+    hours = plots.EVERY_AUDIENCE / HOUR
     read = sum(len(each["MetricDataQueries"]) for each in asked)
-    assert read <= len(chosen) * metrics.an_hour(audiences=1, reasons=1) * hours
-    assert len(depths) <= 3 * metrics.EVERY_AUDIENCE / deployed.QUEUES
+    assert read <= len(chosen) * plots.an_hour(audiences=1, reasons=1) * hours
+    assert len(depths) <= 3 * plots.EVERY_AUDIENCE / deployed.QUEUES

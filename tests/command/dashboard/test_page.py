@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from audience_sync_cli.dashboard import deployed, metrics
+from audience_sync_cli.dashboard import deployed, plots
 from audience_sync_cli.dashboard.page import ASSETS, build_page, content_security_policy, headers_of
 from audience_sync_cli.dashboard.ranges import RANGES, USUAL
 from local.status.page import PACE
@@ -24,14 +24,14 @@ def test_page_and_pictures_have_the_documented_size() -> None:
 
 def test_the_document_states_reading_intervals_and_ranges() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    assert (deployed.QUEUES, metrics.EVERY_COUNT) == (10, 60)
-    assert (metrics.EVERY_REASON, metrics.EVERY_AUDIENCE) == (5 * 60, 15 * 60)
+    assert (deployed.QUEUES, plots.EVERY_COUNT) == (10, 60)
+    assert (plots.EVERY_REASON, plots.EVERY_AUDIENCE) == (5 * 60, 15 * 60)
     assert (PACE.longest, PACE.usual.span, PACE.usual.history) == (0.5, 300, 3600)
     assert '"5 minutes; audiences 1 hour"' in SOURCE
     read = paragraph(text, "The local page refreshes twice a second")
     assert [each for each in ("ten seconds", "every minute", "five minutes", "fifteen") if each not in read] == []
     assert f"{deployed.MAX_DEAD_LETTERS} at most" in text
-    assert (metrics.EVERY_LONG, USUAL.span, USUAL.history) == (5 * 60, 24 * 3600, 14 * 24 * 3600)
+    assert (plots.EVERY_LONG, USUAL.span, USUAL.history) == (5 * 60, 24 * 3600, 14 * 24 * 3600)
     assert re.findall(r"`(\d+[hd])`", text) == [each for each in RANGES if each]
     assert re.findall(r'<option value="(\w*)"', SOURCE) == list(RANGES)
 

@@ -2,15 +2,19 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+import audience_sync_cli
 from audience_sync_cli.app import app
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import NotThere
 from tests.command.conftest import Deployment
 from tests.support.aws_fixtures import EVENT_KEY
@@ -195,3 +199,26 @@ def test_words_after_two_dashes_are_not_options() -> None:
     result = run("member show one -- --json")
     assert result.exit_code == 2
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["m1", "a;touch x", "$(touch x)", "it's", "`x`", "--yes", "-h", "E;touch x,marketplace=US"]
+)
+def test_a_line_to_paste_names_what_a_stranger_has_chosen_and_runs_nothing_else(text: str) -> None:
+    typed = to_paste("member erasure", text, html=f"{text}.html", json=True, close=False, into=f"{text}.json")
+    words = typed.removeprefix("audience-sync").partition(" > ")[0]
+    done = subprocess.run(["/bin/sh", "-c", rf"printf '%s\n'{words}"], capture_output=True, text=True, check=True)
+    options = ["--html", f"{text}.html", "--json"]
+    expected = [*options, "--", text] if text.startswith("-") else [text, *options]
+    assert done.stdout.splitlines() == ["member", "erasure", *expected]
+    assert shlex.split(typed)[-2:] == [">", f"{text}.json"]
+
+
+def test_nothing_else_puts_words_of_others_into_a_line_to_paste() -> None:
+    found = {
+        path.name: line.strip()
+        for path in Path(audience_sync_cli.__file__).parent.rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"audience-sync [a-z][^`\"]*\{", line)
+    }
+    assert found == {}

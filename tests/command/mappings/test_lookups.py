@@ -55,11 +55,6 @@ EVENT: dict[str, Any] = {
             [("$.traits.list", EVENT["traits"]["list"])],
             id="a whole value",
         ),
-        pytest.param(
-            {"@liquid": "{% if traits.phone == '' %}{{ traits.list[0].id | plus: 1 }}{% endif %}"},
-            [("$.traits.phone", ""), ("$.traits.list[0].id", 1)],
-            id="liquid",
-        ),
         pytest.param("US", [], id="a constant"),
     ],
 )

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.default_mapping import first_passing
+from audience_sync.segment.request_body import elements
 from audience_sync_cli.app import app
 from audience_sync_cli.frame.errors import AlreadyReported, OperatorError, WrongUsage
 from audience_sync_cli.mappings.roots import ROOTS
@@ -18,7 +19,6 @@ from audience_sync_cli.mappings.show_and_check import check, show
 from audience_sync_cli.mappings.text import membership, plain
 from audience_sync_cli.mappings.trial import try_
 from audience_sync_cli.mappings.versions import apply
-from audience_sync_cli.mappings.warnings import elements_of
 from tests.command.conftest import Deployment
 from tests.command.mappings.mapping_files import EVENTS, MAPPING, written
 from tests.support.json_schema import SCHEMA
@@ -273,5 +273,5 @@ def test_a_field_that_no_event_has_is_a_warning(
 def test_every_name_at_the_top_of_the_example_events_is_known() -> None:
     for file in EVENTS.glob("[0-9]*.json"):
         if not re.search("create-body|get-body", file.name):
-            events = elements_of(json.loads(file.read_text(encoding="utf-8")))
+            events = elements(file.read_bytes())
             assert set().union(*(each for each in events if isinstance(each, dict))) <= ROOTS, file.name

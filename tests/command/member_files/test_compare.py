@@ -22,11 +22,10 @@ from audience_sync_cli.member_files.lists import listed_differences
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.repair import RepairOptions
-from tests.command.conftest import Deployment
+from tests.command.conftest import NOW, Deployment
 from tests.support.aws_fixtures import AUDIENCE
 from tests.support.builders import change
 
-NOW = 1_800_000_000.0  # epoch seconds
 WRITTEN = int(NOW) - 3_600
 BEFORE, AFTER = (WRITTEN - 60) * 1000, (WRITTEN + 60) * 1000  # epoch milliseconds
 BOTH = RepairOptions(repair="missing,surplus")

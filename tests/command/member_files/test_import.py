@@ -24,6 +24,7 @@ from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, erasing_exit
 from audience_sync_cli.frame.errors import WrongUsage
 from audience_sync_cli.frame.samples import sample
+from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.member_files.formats import DELIMITERS
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
@@ -36,12 +37,10 @@ from audience_sync_cli.member_files.row_changes import LeftOut
 from audience_sync_cli.stack import change_sender, queue_room
 from audience_sync_cli.stack.estimate import estimate
 from local.template import ROOT
-from tests.command.conftest import Deployment, Printed, change
+from tests.command.conftest import NOW, Deployment, Printed, change
 from tests.support.aws_fixtures import AUDIENCE
 from tests.support.doubles.audiences import Listed
 
-NOW = 1_800_000_000.0  # epoch seconds
-DAY = 86_400
 WRITTEN = int(NOW - 3_600)  # epoch seconds at which the files were written
 ROWS = """userId,Email address,first_name,Phone,note
 u1,Ada@Example.com,Ada,(206) 555-0100,x

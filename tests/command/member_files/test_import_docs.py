@@ -1,8 +1,10 @@
 """docs/import.md states what the code does."""
 
+import re
+
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.reasons import Reason
-from audience_sync_cli.frame.column_names import NAMES
+from audience_sync_cli.frame.column_names import NAMES, guess
 from audience_sync_cli.frame.reasons import ROW_REMEDIES, row_remedy
 from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.stack.change_sender import WAITS
@@ -27,9 +29,13 @@ def test_hashing_ids_is_a_remedy_for_addresses_only_and_as_the_mapping_does() ->
     assert "as your mapping does" in row_remedy("member_id_address")
 
 
-def test_the_documented_column_names_are_those_that_are_recognized() -> None:
-    rows = table(TEXT, "| field | recognized")
-    assert {field.strip("`"): names for field, names in rows} == NAMES
+def test_the_documented_column_names_are_recognized_as_the_fields_beside_them() -> None:
+    rows = [
+        (fields.replace("`", "").split(), re.split("[,;] ", names)) for fields, names in table(TEXT, "| field | such")
+    ]
+    assert {field for fields, _ in rows for field in fields} == set(NAMES)
+    assert {(*guess([name]),) for _, names in rows for name in names} == {(field,) for field in NAMES}
+    assert [name for fields, names in rows for name in names if not set(guess([name])) <= set(fields)] == []
 
 
 def test_the_documented_times_are_those_of_the_membership_table() -> None:

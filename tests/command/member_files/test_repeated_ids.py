@@ -16,10 +16,9 @@ from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.repeated_ids import RepeatedIds
 from audience_sync_cli.member_files.row_changes import MessageId, ids_of_file, ids_of_records, numbered_ids
-from tests.command.conftest import Deployment
+from tests.command.conftest import NOW, Deployment
 from tests.support.aws_fixtures import AUDIENCE
 
-NOW = 1_800_000_000.0  # epoch seconds
 LINE = (
     "2 member ids occur in more than one row (5 rows, 3 different addresses): all their identifiers count, and the "
     "country and consent of the last. If these are different people, a spreadsheet may have cut their ids: format "

@@ -20,6 +20,7 @@ from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Audience, Destination, FilledBy, Version
 from audience_sync_cli.frame.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.frame.screen import iso_time
+from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.members import erasures
 from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.members.member import show
@@ -30,7 +31,6 @@ from tests.support.aws_fixtures import AUDIENCE
 from tests.support.builders import notice
 
 AT = round(NOW) - 3_600  # epoch seconds, at which the notice was recorded
-DAY = 86_400  # seconds
 DATASET = Audience(
     "adm-ds-1", "Big spenders, größer", destination=ads_data_manager(), unlinked_at=5_000, filled_by=FilledBy.STACK
 )

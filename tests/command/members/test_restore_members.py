@@ -15,13 +15,13 @@ from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import MembershipChange
 from audience_sync_cli.frame.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.frame.screen import iso_time
+from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.members.restoration import MAX_AGE
 from audience_sync_cli.members.restore_members import restore_members
 from tests.command.conftest import NOW, Deployment, change
 from tests.support.aws_fixtures import AUDIENCE, create_membership_table
 from tests.support.builders import notice
 
-DAY = 86_400  # seconds
 SOURCE = "restored"
 UNLISTED = "7"
 

@@ -13,6 +13,7 @@ from audience_sync.members.membership import Audience, may_share_a_key
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.frame.errors import NotConfirmed, OperatorError, ReportedAsUnfinished, TryLater
+from audience_sync_cli.frame.times import HOUR
 from audience_sync_cli.moves import waiting
 from audience_sync_cli.moves.end_plan import planned_end, take_off
 from audience_sync_cli.moves.ending import end
@@ -28,7 +29,6 @@ from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 
-HOUR = 3600.0
 SHARE, ADVERTISER = "advertiser=ENTITY1,marketplace=US", "590071284455661234"
 IN_DATASET = MoveOptions(share=[SHARE])
 MANAGER = {"DataManagerAccountId": MANAGER_ACCOUNT}

@@ -6,6 +6,7 @@ import pytest
 
 from audience_sync.amazon_ads.destination import Api
 from audience_sync_cli.audiences.creation import Settings, create
+from audience_sync_cli.frame.times import HOUR
 from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
@@ -22,7 +23,6 @@ TARGETS = {
     Api.DATA_MANAGER: NewTarget(api=Api.DATA_MANAGER, share=[SHARE]),
 }
 OPTIONS = {Api.AUDIENCES: MoveOptions(advertiser=ADVERTISER), Api.DATA_MANAGER: MoveOptions(share=[SHARE])}
-HOUR = 3600.0
 
 
 def other(api: Api) -> Api:

@@ -12,6 +12,7 @@ from audience_sync.members.member_state import Identity, MemberState, Timing, re
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import Audience
 from audience_sync_cli.frame.screen import Screen
+from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.moves.end_proof import proof_of, show_proof, sum_of
 from audience_sync_cli.moves.removal import GIVEN_UP, WAITING, Again, EndReport, RemovalUpload, Stage, removal_of
 from audience_sync_cli.moves.transfer import ENDED
@@ -20,7 +21,6 @@ from tests.support.worker_stack import GRANTED
 
 ENDED_AT = 1_800_000_000  # epoch seconds
 TIMING = Timing(1_000)
-DAY = 86_400
 TCF = {"consent": {"tcf": "CPXxRfAPXxRfA"}}
 
 

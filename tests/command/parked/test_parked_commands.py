@@ -15,12 +15,11 @@ from audience_sync_cli.frame import reasons
 from audience_sync_cli.frame.errors import NotThere, WrongUsage
 from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.times import HOUR
 from audience_sync_cli.parked.parked_commands import Filter, drop, list_, redrive, show
 from audience_sync_cli.stack.dead_letters import MAX_PEEK
 from tests.command.conftest import NOW, Deployment, change
 from tests.support.aws_fixtures import AUDIENCE
-
-HOUR = 3_600.0  # seconds
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ from botocore.exceptions import ClientError
 from audience_sync.access.credentials import Keyring
 from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.frame.screen import iso_time
+from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.setup.keys import retire, rotate, show
 from audience_sync_cli.stack.key_kinds import KeyKind
 from tests.command.conftest import NOW, Deployment
@@ -63,9 +64,6 @@ def test_a_weak_key_has_no_fingerprint(deployment: Deployment) -> None:
         "characters": 19,
         "fingerprint": None,
     }
-
-
-DAY = 86_400.0  # seconds
 
 
 @pytest.fixture

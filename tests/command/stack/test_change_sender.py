@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from audience_sync.aws.errors import unavailable
+from audience_sync.aws.client_errors import unavailable
 from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
 from audience_sync.members.envelope import MAX_MESSAGE_BYTES

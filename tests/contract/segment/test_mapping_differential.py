@@ -144,6 +144,14 @@ DIFFERENCES = {
         {"value": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
         {"fault": "has an invalid directive: @sha256"},
     ),
+    "@liquid is refused": Difference(
+        "Of all of Segment's default mappings, six values use it; other directives say the same.",
+        0,
+        refused("Liquid templates are not read here"),
+        ({"@liquid": "{{ a | upcase }}"}, {"a": "abc"}),
+        {"fault": "write it with @template, @if, @case or @replace"},
+        {"value": "ABC"},
+    ),
     "integers stay exact": Difference(
         "Amazon's audience ids exceed 2**53; JavaScript rounds them, and another audience would get the member.",
         0,

@@ -11,14 +11,7 @@ from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.normalization.fields import _digits
 from audience_sync.amazon_ads.normalization.word_tables import STATES
-from audience_sync.amazon_ads.normalize import (
-    COUNTRIES,
-    MAX_LENGTH,
-    country_code,
-    identifier,
-    identifiers,
-    normalize,
-)
+from audience_sync.amazon_ads.normalize import COUNTRIES, MAX_LENGTH, country_code, identifier, identifiers, normalize
 from audience_sync.fields import IDENTIFIERS
 from tests.support.builders import sha256
 from tests.support.steps import counted_steps

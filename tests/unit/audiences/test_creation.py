@@ -254,6 +254,27 @@ def test_the_computation_key_that_another_audience_has_or_had_is_refused(
     assert not is_unlinked or harness.create(**other).listed.computation_key == "buyers"
 
 
+def test_a_key_that_is_an_external_id_is_refused_except_from_the_operator(harness: AudiencesHarness) -> None:
+    """Otherwise an import that names an audience by its external id would reach a stranger's."""
+    harness.create()
+    stranger = {"advertiserId": "999", "externalAudienceId": "zz3", "computationKey": REQUEST["externalAudienceId"]}
+    for changed in (stranger, stranger | {"externalAudienceId": REQUEST["externalAudienceId"]}):
+        with pytest.raises(InvalidAudience, match="computationKey"):
+            harness.create(**changed)
+    own = {"externalAudienceId": "buyers", "computationKey": "buyers"}
+    assert harness.create(**own).attempts == 1, "its own"
+    harness.limits = None
+    assert harness.create(**stranger).attempts == 1
+
+
+@pytest.mark.parametrize("key", ["summer_sale;touch pwned", "$(touch pwned)", "-y", "two words"])
+def test_with_the_audience_key_a_computation_key_has_segments_alphabet(harness: AudiencesHarness, key: str) -> None:
+    with pytest.raises(InvalidAudience, match="computationKey"):
+        harness.create(computationKey=key)
+    harness.limits = None
+    assert harness.create(computationKey=key).listed.computation_key == key, "the operator's own"
+
+
 def test_a_day_has_a_limit_of_audiences_that_the_audience_key_creates(
     harness: AudiencesHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,11 +113,11 @@ def test_the_deadline_is_checked_between_the_statements_of_a_few_events() -> Non
 
 
 def test_a_stored_document_is_compiled_once() -> None:
-    fields = {"external_user_id": {"@path": "$.userId"}, "email": {"@liquid": "{{ a }}"}}
+    fields = {"external_user_id": {"@path": "$.userId"}, "email": {"@template": "{{ a }}"}}
     document = [{"name": str(number), "trigger": f'event = "{number}"', "fields": fields} for number in range(50)]
-    with counted_calls("compile_field", "compile_template") as calls:
+    with counted_calls("compile_field", "_check_braces") as calls:
         assert len(compiled(json.dumps(document))) == 50
-    assert calls == {"compile_field": 100, "compile_template": 50}
+    assert calls == {"compile_field": 100, "_check_braces": 50}
 
 
 @contextmanager

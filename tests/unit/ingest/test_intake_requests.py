@@ -19,11 +19,12 @@ from audience_sync.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from audience_sync.ingest.intake import MAX_BODY, EventRejection, HttpIntake, Intake, changes_from, compiled
+from audience_sync.ingest.intake import EventRejection, HttpIntake, Intake, changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.membership import Audience
 from audience_sync.members.messages import ChangeMessage, pack
 from audience_sync.reasons import Reason
+from audience_sync.segment.request_body import MAX_BODY
 from audience_sync.segment.signature import sign
 from tests.support import sample_events
 from tests.support.doubles.audiences import Listed

@@ -236,6 +236,9 @@ BACK = recorded(enter(1, "old"), leave(2), enter(3, "new"))
             recorded(leave(5, "a")), [notice(4)], [("DELETE", ["a"])], True, id="a notice before it: what it erases"
         ),
         pytest.param(
+            recorded(leave(5, "a"), enter(6, "b")), [notice(4)], [], True, id="a notice before all there is to remove"
+        ),
+        pytest.param(
             recorded(enter(2, "a")), [change(2, "b", id="b")], [("CREATE", ["a", "b"])], False, id="the same moment"
         ),
         pytest.param(

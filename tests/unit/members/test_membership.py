@@ -217,3 +217,19 @@ def test_identities_not_newer_than_a_deletion_notice_are_dropped() -> None:
     some = [change("m1", at=at, emails=(email,)) for at, email in ((3, "old"), (4, "of its moment"), (5, "new"))]
     (left,) = since(coalesce(some), Version(4, True, "notice"))
     assert (left.record["hashedPII"], left.named_at) == ([{"email": "new"}], ())
+
+
+@pytest.mark.parametrize(
+    ("consent", "denies"),
+    [
+        pytest.param({"consent": {"amzn": {"amznUserData": "DENIED"}}}, True, id="denied"),
+        pytest.param({"consent": {"amzn": {"amznUserData": "GRANTED"}, "tcf": "DENIED"}}, False, id="granted"),
+        pytest.param({"consent": {"amzn": ["DENIED"]}}, False, id="no object: rows promise nothing within the consent"),
+        pytest.param({}, False, id="a deletion notice states none"),
+    ],
+)
+def test_an_exit_denies_consent_only_if_it_says_so(consent: dict[str, Any], denies: bool) -> None:
+    denied = change(exits=True, erase=True, record={"userConsent": consent, "countryCode": "DE"})
+    assert (denied.denies_consent, denied.consent, denied.country) == (denies, consent, "DE")
+    del denied.record["userConsent"], denied.record["countryCode"]
+    assert (denied.denies_consent, denied.consent, denied.country) == (False, {}, None)

@@ -13,13 +13,7 @@ from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.job_members import job_member
-from audience_sync.errors import (
-    NotFound,
-    RequestRejected,
-    ServiceUnavailable,
-    TransientError,
-    Unavailable,
-)
+from audience_sync.errors import NotFound, RequestRejected, ServiceUnavailable, TransientError, Unavailable
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import LONGEST_JOB, LateJob, MemberState
 from audience_sync.members.member_step import apply_changes

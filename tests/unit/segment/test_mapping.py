@@ -374,7 +374,12 @@ def test_sha256_hashes_strings_and_numbers_only(value: Any, expected: str | None
         pytest.param({"@pat": "$.a"}, "f", "did you mean @path?", id="unknown directive"),
         pytest.param({"@path": "$.a", "@case": {}}, "f", "2 directives in one object", id="two directives"),
         pytest.param({"@path": "$.a", "b": 1}, "f", "@path has other keys beside it; give it", id="beside other keys"),
-        pytest.param({"@liquid": {"@path": "$.a"}}, "f.@liquid", "must be a string", id="liquid"),
+        pytest.param(
+            {"@liquid": "{{ a | upcase }}"},
+            "f.@liquid",
+            "Liquid templates are not read here; write it with @template, @if, @case or @replace",
+            id="liquid",
+        ),
         pytest.param({"@path": 5}, "f.@path", "must be a string or a directive", id="path: number"),
         pytest.param({"@path": "$.a[*].b"}, "f.@path", "bad path", id="path: wildcard"),
         pytest.param({"@template": "{{ a[*] }}"}, "f.@template", "bad path", id="template: wildcard"),

@@ -10,7 +10,7 @@ from audience_sync.amazon_ads.advertiser_audiences import records
 from audience_sync.amazon_ads.data_manager import members
 from audience_sync.amazon_ads.destination import MAX_IN_DATASET, is_of_audience_api
 from audience_sync.amazon_ads.upload import Frame, Target, UploadSize
-from audience_sync.members.membership import MAX_IDENTITIES, Destination, MembershipChange
+from audience_sync.members.membership import MAX_IDENTITIES, Destination, MembershipChange, denies_consent
 
 
 class UploadRules(NamedTuple):
@@ -38,7 +38,7 @@ def has_jobs(destination: Destination) -> bool:
 
 def is_ignored(destination: Destination, record: Mapping[str, Any]) -> bool:
     """Return whether Amazon ignores a removal with a record's consent: from a dataset, if that is denied."""
-    return not has_jobs(destination) and members.denies_consent(record)
+    return not has_jobs(destination) and denies_consent(record)
 
 
 def is_proof(removal: MembershipChange) -> bool:

@@ -9,6 +9,7 @@ audience table before each creation, and a second request finds either the audie
   one would stay empty at Amazon, since no event can reach it.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -52,6 +53,7 @@ READ_TIMEOUT = 3.0  # seconds; without an answer the table decides
 # all of them every minute, and a deletion notice reads a row for each: with 10,000, ingest no longer answers in time.
 MAX_CREATED_A_DAY = 100
 _DAY = 86_400_000  # milliseconds
+_SEGMENT_KEY = re.compile(r"\w[\w-]*", re.ASCII)  # Segment makes them in snake case
 
 
 class AudienceApi(Protocol):
@@ -315,10 +317,22 @@ def alone_with_key(locks: CreationLocks, key: str | None, clock: Clock) -> Abstr
 def check_key_free(table: AudienceTable, key: str | None, *, by_operator: bool) -> None:
     """Raise InvalidAudience if another audience has a computation key: under one key, two would get no events.
 
-    Only the operator can create one for the key of an unlinked audience, of which Segment goes on sending events.
+    Only the operator can create one for the key of an unlinked audience, of which Segment goes on sending events, and
+    for a key that is an external id of another audience: under that name, an operator may know the other one.
     """
-    if key and table.by_computation_key(key, with_unlinked=not by_operator):
-        allowed = f"a key that no other audience is linked to{'' if by_operator else ', or was until it was unlinked'}"
+    if not key:
+        return
+    if not by_operator and not _SEGMENT_KEY.fullmatch(key):  # an operator may type it into a shell
+        remedy = "copy it from the settings of the audience in Segment"
+        raise InvalidAudience(
+            [SettingFault("computationKey", "letters, digits, _ and -, such as big_spenders", remedy)]
+        )
+    allowed = "a key that no other audience is linked to"
+    taken = table.by_computation_key(key, with_unlinked=not by_operator)
+    if not by_operator:
+        allowed += ", or was until it was unlinked, and no other has as its external id"
+        taken += table.by_external_audience_id(key)
+    if taken:
         remedy = "leave it out; to share the key, then run `audience-sync audiences link ID --key KEY --also`"
         raise InvalidAudience([SettingFault("computationKey", allowed, remedy)])
 

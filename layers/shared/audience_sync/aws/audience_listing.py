@@ -56,7 +56,8 @@ class AudienceListing:
     def latest(self) -> _Listing:
         """Return a copy with every audience whose creation was answered before this call. Raises Unavailable.
 
-        Costs one small read; the whole table is read again only if the list has changed.
+        Segment does not repeat an event whose audience is unknown, so the copy must not be older than that. Costs one
+        small read; the whole table is read again only if the list has changed: one partition serves every request.
         """
         version = self._table.version()
         copy = self.current()

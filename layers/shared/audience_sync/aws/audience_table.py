@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from audience_sync.aws.errors import ConditionFailed, unavailable
+from audience_sync.aws.client_errors import ConditionFailed, unavailable
 from audience_sync.members.membership import Audience, Destination, FilledBy
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from audience_sync.aws.errors import ConditionFailed, unavailable
+from audience_sync.aws.client_errors import ConditionFailed, unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import batched
 from typing import TYPE_CHECKING, Literal
 
-from audience_sync.aws.errors import unavailable
+from audience_sync.aws.client_errors import unavailable
 from audience_sync.errors import Unavailable
 
 if TYPE_CHECKING:

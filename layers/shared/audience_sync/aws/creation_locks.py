@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.aws.audience_table import NOT_AN_AUDIENCE, audience_table_call, row_of, written
-from audience_sync.aws.errors import ConditionFailed
+from audience_sync.aws.client_errors import ConditionFailed
 from audience_sync.clock import Clock
 from audience_sync.errors import CreationOvertaken, CreationUnderWay, Unavailable
 from audience_sync.members.membership import Audience

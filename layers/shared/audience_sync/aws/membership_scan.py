@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from audience_sync.aws.errors import unavailable
+from audience_sync.aws.client_errors import unavailable
 from audience_sync.aws.membership_rows import Sharding, StoredMember, member_of, state_from_row, stored_member
 from audience_sync.clock import Clock
 from audience_sync.errors import RowUnreadable

@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import batched, chain
 from typing import TYPE_CHECKING, Any
 
-from audience_sync.aws.errors import unavailable
+from audience_sync.aws.client_errors import unavailable
 from audience_sync.aws.membership_rows import Sharding, member_of, row_of, state_from_row
 from audience_sync.clock import Clock
 from audience_sync.errors import MovedOn, OutOfTime, RowUnreadable, TransientError, Unavailable

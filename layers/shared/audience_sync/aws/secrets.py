@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from audience_sync.aws.errors import unavailable
+from audience_sync.aws.client_errors import unavailable
 from audience_sync.errors import InvalidSettings, Unavailable
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from audience_sync.aws.checkpoint import AUDIT
-from audience_sync.aws.errors import unavailable
+from audience_sync.aws.client_errors import unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
-from audience_sync.aws.errors import unavailable
+from audience_sync.aws.client_errors import unavailable
 from audience_sync.errors import Unavailable
 
 if TYPE_CHECKING:

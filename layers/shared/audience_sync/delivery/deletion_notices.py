@@ -145,7 +145,7 @@ class DeletionNotices:
         """
         limits, now = self._context.limits, int(self._context.clock.now())
         state = apply_changes(known, [notice], now=now, timing=limits.timings.audiences).state
-        kind = StepKind.DENIAL if notice.record.get("userConsent") else StepKind.NOTICE
+        kind = StepKind.DENIAL if notice.denies_consent else StepKind.NOTICE
         step_taken = ErasureStep(kind, notice.message_id, notice.at, to_milliseconds(now))
         state = replace(state, erasure=with_step(state.erasure, step_taken))
         if known and known.plan and notice.version < known.version and not is_closed(known):

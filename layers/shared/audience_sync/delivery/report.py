@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 
 from audience_sync.delivery.context import Message
 from audience_sync.delivery.uploads import UploadJob
+from audience_sync.errors import MovedOn, OutOfTime
 from audience_sync.members.membership import ChangeOutcome
+
+_ORDINARY = frozenset({OutOfTime.reason, MovedOn.reason})  # nothing has failed: the next invocation continues
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +61,14 @@ class BatchReport:
     def reasons(self) -> Counter[str]:
         """Reasons for parked changes and failed uploads."""
         return self.parked_reasons + self.failed_uploads
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether anything has failed, so that somebody should know."""
+        return bool(self.reasons) or not _ORDINARY.issuperset(each.reason for each in self.deferred)
+
+    def oldest(self, *, is_new_stack: bool) -> tuple[float, float]:
+        """Return the seconds since which a change fails, and since which one waits. On a new stack, none fails yet."""
+        if is_new_stack and self.oldest_deferred:  # which is not an outage
+            return 0.0, max(self.oldest_deferred, self.oldest_waiting)
+        return self.oldest_deferred, self.oldest_waiting

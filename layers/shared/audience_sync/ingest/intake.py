@@ -1,7 +1,7 @@
 """Use case of `ingest`: turns a body into changes in the change queue. Of `events`: see message_intake.py."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
@@ -11,28 +11,21 @@ from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
-from audience_sync.errors import (
-    InvalidMapping,
-    InvalidRequest,
-    TooLarge,
-    UnsupportedMediaType,
-)
+from audience_sync.errors import InvalidMapping, TooLarge, UnsupportedMediaType
 from audience_sync.ingest.outcome import Denied, PartlyRejected, Rejected
 from audience_sync.ingest.record_rules import AudienceLookup, Policy
 from audience_sync.ingest.translation import Translator
 from audience_sync.json_input import is_json
 from audience_sync.members.membership import MembershipChange, coalesce
 from audience_sync.members.messages import DeliveryHistory, pack
-from audience_sync.quick_json import read_json_in_parts
 from audience_sync.reasons import Reason
 from audience_sync.segment.compiled_mapping import CompiledMapping, compile_mappings
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync.segment.event import safe_id
 from audience_sync.segment.mapping_config import compile_document
+from audience_sync.segment.request_body import elements
 from audience_sync.segment.trigger import compile_trigger
 
-MAX_BODY = 4_500_000  # bytes; safely under Lambda's 6 MB with API Gateway's envelope
-MAX_EVENTS = 10_000  # in one request; Segment sends 1,000, at most 4,000
 MAX_CHANGES = 50_000  # in one request; a deletion notice makes one for each mapped member id
 
 
@@ -80,7 +73,7 @@ def changes_from(
     policy: Policy | None = None,
     has_time: Callable[[], bool] = lambda: True,
 ) -> IntakeResult:
-    """Read a request body: one event, an array of events, or the Extensible Webhook's array of `{"json": event}`.
+    """Read a request body in one of Segment's formats: see `request_body.py`.
 
     Does no I/O of its own; `audiences` may.
 
@@ -95,13 +88,13 @@ def changes_from(
 
     Raises:
         TransientError: there is no time left for the rest.
-        InvalidRequest: not UTF-8, not JSON, not an event or an array of them, or an empty array.
-        TooLarge: more than MAX_BODY bytes, MAX_EVENTS events, MAX_CHANGES, or MAX_WORK.
+        InvalidRequest: as `elements` does.
+        TooLarge: as `elements` does; or more than MAX_CHANGES, or MAX_WORK.
     """
     translator = Translator(mappings, audiences, now, policy or Policy(), sent)
     result = IntakeResult(now)
     changes: list[MembershipChange] = []
-    for index, (element, outcome) in enumerate(translator.outcomes(_elements(body), has_time)):
+    for index, (element, outcome) in enumerate(translator.outcomes(elements(body), has_time)):
         if isinstance(outcome, list):
             found = outcome
         elif not (found := _reported(result, index, element, outcome)):
@@ -136,37 +129,6 @@ def _reported(
         case rejected:
             result.rejections.append(EventRejection(index, message_id, rejected.reason, rejected.detail))
             return []
-
-
-def _elements(body: bytes) -> Iterator[Any]:
-    """Yield the elements one at a time and release each, so that memory is reused while still in the caches."""
-    count = 0
-    for part in _parts(body):
-        if isinstance(part, dict) and part:
-            yield part
-            return
-        if part == []:
-            raise InvalidRequest("the body is an empty array")
-        if not isinstance(part, list):
-            raise InvalidRequest("the body is neither an event nor an array of events")
-        count += len(part)
-        if count > MAX_EVENTS:
-            raise TooLarge(f"the body holds over {MAX_EVENTS} events; lower the batch size in Segment")
-        part.reverse()
-        while part:
-            element = part.pop()
-            yield element["json"] if isinstance(element, dict) and len(element) == 1 and "json" in element else element
-
-
-def _parts(body: bytes) -> Iterator[Any]:
-    if len(body) > MAX_BODY:
-        raise TooLarge(f"the body is over {MAX_BODY} bytes; lower the batch size in Segment")
-    try:
-        yield from read_json_in_parts(body)
-    except UnicodeDecodeError:
-        raise InvalidRequest("the body is not UTF-8") from None
-    except (ValueError, RecursionError):
-        raise InvalidRequest("the body is not JSON" if body.strip() else "the body is empty") from None
 
 
 @lru_cache(maxsize=2)  # the stored document, and the one before an edit

@@ -232,10 +232,9 @@ def _with_exit(
     )
     if is_newest:
         after = _named(after, change.identities)
-    takes_effect = erase_until != known.erase_until or change.version == last_exit
-    # A notice older than the newest exit: the worker that recorded it may have been cut off before the removal.
-    is_unfinished = change.erase and after.must_erase
-    return after, bool(after.to_remove) and (takes_effect or is_unfinished)
+    # A notice older than the newest exit removes what it erases, also if a worker was cut off after recording it.
+    must_remove = change.version == last_exit or (change.erase and after.must_erase)
+    return after, bool(after.to_remove) and must_remove
 
 
 def _last_attempt_at_an_enter(known: MemberState, now: int, timing: Timing) -> int:

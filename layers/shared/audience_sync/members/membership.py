@@ -145,10 +145,34 @@ class MembershipChange:
         return Version(self.at, self.exits, self.message_id)
 
     @property
+    def country(self) -> str | None:
+        """The record's country, ISO 3166-1 alpha-2."""
+        return self.record.get("countryCode")
+
+    @property
+    def consent(self) -> dict[str, Any]:
+        """The signals under which a member is added or removed; empty if none is stated, or only the row knows them."""
+        consent: dict[str, Any] = self.record.get("userConsent", {})
+        return consent
+
+    @property
+    def denies_consent(self) -> bool:
+        """Whether the person has denied consent. An exit that erases, and does not say so, is a deletion notice."""
+        return denies_consent(self.record)
+
+    @property
     def identities(self) -> list[tuple[EpochMilliseconds, dict[str, str]]]:
         """The record's identities, each with the time at which it was named."""
         named = self.named_at or (self.at,) * len(self.record["hashedPII"])
         return list(zip(named, self.record["hashedPII"], strict=True))
+
+
+def denies_consent(record: Mapping[str, Any]) -> bool:
+    """Return whether a record denies consent. Messages and rows promise an object as consent, and nothing within it."""
+    signals = record.get("userConsent", {})
+    for name in ("consent", "amzn"):
+        signals = signals.get(name) if isinstance(signals, dict) else None
+    return isinstance(signals, dict) and "DENIED" in signals.values()
 
 
 class ChangeOutcome(StrEnum):

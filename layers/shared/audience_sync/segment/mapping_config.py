@@ -166,8 +166,6 @@ def _reads_event(directive: Any) -> bool:
             return True
         case {"@template": str(text)}:
             return "{{" in text
-        case {"@liquid": str(text)}:
-            return "{{" in text or "{%" in text
         case dict():
             return any(map(_reads_event, directive.values()))
         case list():

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure.planning import planned
 from audience_sync.members.erasure.review import (
     CLAIM,
@@ -86,7 +87,7 @@ def test_a_plan_lists_audiences_that_need_proof_and_when_to_delete() -> None:
 
 
 def test_a_denial_waits_for_no_removal_from_a_dataset() -> None:
-    newest = replace(notice("m1", NOTICE.at), record=notice("m1", 1).record | {"userConsent": {"consent": {}}})
+    newest = erasing_exit("m1", NOTICE.at, NOTICE.message_id, denies_consent=True)
     denied = replace(everywhere(plan=None), newest=newest)
     rows = [
         PersonRow(inside("dataset", enter_sent=NOW - 600), DATASET, has_jobs=False),

@@ -6,13 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Self
 
-from audience_sync.amazon_ads.answer_fields import (
-    count_or_none,
-    number_or_none,
-    object_or_empty,
-    objects,
-    text_or_none,
-)
+from audience_sync.amazon_ads.answer_fields import count_or_none, number_or_none, object_or_empty, objects, text_or_none
 from audience_sync.members.membership import AUDIENCE_ID
 
 _SHARE_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")

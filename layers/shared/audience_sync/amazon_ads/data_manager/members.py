@@ -7,6 +7,7 @@ from audience_sync.amazon_ads.answer_fields import object_or_empty
 from audience_sync.amazon_ads.destination import MAX_IN_DATASET
 from audience_sync.amazon_ads.upload import Frame, Target, UploadKind, UploadSize
 from audience_sync.fields import IDENTIFIERS
+from audience_sync.members.membership import denies_consent
 from audience_sync.quick_json import utf8_json
 
 # Amazon accepts 10,000 members and 10 MB, and recommends 5,000 members. Larger requests take longer to repeat.
@@ -41,11 +42,6 @@ def states_consent(record: Mapping[str, Any]) -> bool:
     """Return whether a record carries a consent signal, without which Amazon adds nobody."""
     texts = object_or_empty(record.get("userConsent", {}).get("consent")).keys() & {"tcf", "gpp"}
     return not denies_consent(record) and bool(texts or has_consent(record))
-
-
-def denies_consent(record: Mapping[str, Any]) -> bool:
-    """Return whether the member has denied consent: Amazon ignores the removal, so only a deletion takes effect."""
-    return "DENIED" in _amazons(record).values()
 
 
 def _amazons(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.circuit_breaker.persistence.record import C
 from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
 
-from audience_sync.aws.errors import error_code, unavailable
+from audience_sync.aws.client_errors import error_code, unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -43,7 +43,7 @@ def planned(
         plan = ErasurePlan()
     held_in = {*plan.held_in, *(row.state.member[0] for row in rows if _held_before(row, everywhere))}
     also_in = plan.known_in.union(row.state.member[0] for row in rows) - held_in
-    denies = bool(everywhere.newest.record.get("userConsent"))  # and Amazon ignores removals from datasets
+    denies = everywhere.newest.denies_consent  # and Amazon ignores removals from datasets
     removing = [row for row in rows if _removes(row.state, everywhere) and (row.has_jobs or not denies)]
     ends = [plan.done_after, now, *(_done_after(row, now) for row in removing)]
     in_datasets = [row for row in rows if not row.has_jobs]

@@ -110,7 +110,7 @@ def notices_of(everywhere: MemberState) -> tuple[ErasureStep, ...]:
     if notices := notices_in(everywhere.erasure):
         return notices
     newest = everywhere.newest  # recorded by an older version, without steps
-    kind = StepKind.DENIAL if newest.record.get("userConsent") else StepKind.NOTICE
+    kind = StepKind.DENIAL if newest.denies_consent else StepKind.NOTICE
     return (ErasureStep(kind, newest.message_id, newest.at, to_milliseconds(everywhere.removal_sent)),)
 
 

@@ -1,4 +1,4 @@
-"""@case, @replace, @json, @sha256 and @liquid: strings made from values."""
+"""@case, @replace, @json and @sha256: strings made from values. Segment's @liquid is refused."""
 
 import hashlib
 import json
@@ -188,18 +188,8 @@ def _sha256(argument: Any, context: CompileContext) -> Reader:
     return read
 
 
-def _liquid(argument: Any, context: CompileContext) -> Reader:
-    if not isinstance(argument, str):
-        raise context.fault("must be a string; give the template")
-    from audience_sync.segment.liquid.expressions import LiquidFault  # noqa: PLC0415 - loaded if a mapping uses it
-    from audience_sync.segment.liquid.template import compile_template  # noqa: PLC0415
-
-    try:
-        render, steps = compile_template(argument, needs_all=context.needs_all)
-    except LiquidFault as fault:
-        raise context.fault(f"{fault} (at character {fault.position})") from None
-    context.takes(steps)
-    return render
+def _liquid(_: Any, context: CompileContext) -> Reader:
+    raise context.fault("Liquid templates are not read here; write it with @template, @if, @case or @replace")
 
 
 TEXTS: dict[str, Compiler] = {
