@@ -65,11 +65,14 @@ NOW = {  # parameters of earlier versions, and the constant in place of each
     "MaxRecordsPerUpload": "6,000",
     "MaxUploadBytes": "1,000,000",
     "MembershipShards": "8",
+    "OrderingGuard": "yes",
     "SilentDays": "4",
 }
 BECOMES = {  # those whose other values a stack may have in use: what becomes of it
     "AcceptFirstEventSignature": "Batches that are signed over their first event, without an event key, get a 401, and "
     "Segment does not send them again. Have the mapping send the key in a header.",
+    "OrderingGuard": "The worker keeps a row of each member, and the table has none yet, or old ones: switch `renew` "
+    "off, and re-sync the audiences in Segment afterwards.",
     "AllowIdRetention": "Segment can create no dataset whose hashes Amazon keeps; audience-sync audiences create can.",
 }
 UNCHECKED = (

@@ -99,7 +99,6 @@ class Session:
         parameters = self.stack.parameters
         return Policy(
             consent="pass" if parameters.get("ConsentPolicy") == "pass" else "require",
-            keeps_rows=self.stack.keeps_rows,
             needs_time=not self.stack.api,
         )
 

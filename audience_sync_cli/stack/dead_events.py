@@ -116,7 +116,7 @@ def peek_erased(session: Session, is_wanted: Condition) -> list[DeadLetterMessag
     """Return matching events that name an erased person and that no retry can mend. Prints a note about others."""
     if not session.stack.event_queue:
         return []
-    notices = chain.from_iterable(session.member_scan.deletion_notices() if session.stack.keeps_rows else ())
+    notices = chain.from_iterable(session.member_scan.deletion_notices())
     people = {each.state.member[1] for each in notices if each.expires_at > session.now()}
     found, _ = peek(session, lambda each: is_wanted(each) and each.is_about(people), DeadEvents.of(session.stack))
     lost = [replace(each, erased=True) for each in found if not each.is_readable]

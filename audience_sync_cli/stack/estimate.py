@@ -5,7 +5,7 @@ from audience_sync_cli.frame.session import Session
 
 CHANGES_A_SECOND = 400  # of one worker if Amazon answers in two seconds: docs/scaling.md
 WORKERS = 5  # `MaximumConcurrency` by default
-DOLLARS_A_MILLION = 1.2  # for a million changes, from the change queue to Amazon: docs/cost.md
+DOLLARS_A_MILLION = 1.3  # for a million changes, from the change queue to Amazon: docs/cost.md
 
 
 def workers_of(session: Session) -> int:

@@ -36,7 +36,7 @@ def dependencies() -> Dependencies:
     """Build once per execution environment, on the first invocation."""
     settings = RenewSettings.from_env(os.environ)
     dynamodb = client("dynamodb", read_timeout=5.0, attempts=4)  # a page is a megabyte of rows
-    scan = MembershipScan(dynamodb, settings.membership_table, Sharding()) if settings.ordering_guard else None
+    scan = MembershipScan(dynamodb, settings.membership_table, Sharding())
     checkpoint = Checkpoint(dynamodb, settings.membership_table, RENEWAL)
     queue = Queue(client("sqs", read_timeout=3.0), settings.change_queue_url, time.monotonic)
     return Dependencies(settings, dynamodb, Renewal(scan, checkpoint, queue, CLOCK))

@@ -188,9 +188,9 @@ def reject(harness: AuditHarness, *events: dict[str, Any], ago: float = AGO) -> 
     harness.publish_metrics(ago)
 
 
-def new_reasons(harness: AuditHarness, ordering_guard: str = "yes") -> float:
+def new_reasons(harness: AuditHarness) -> float:
     """Run the audit, and return how many reasons it reports."""
-    harness.audit(ORDERING_GUARD=ordering_guard)
+    harness.audit()
     lines = [json.loads(line) for line in harness.printed().splitlines()]
     return sum(sum(line.get("RejectionReasonsNew", [])) for line in lines)
 
@@ -237,7 +237,7 @@ def test_denials_of_consent_that_were_accepted_are_reported_when_they_are_new_on
     denies = json.loads((EXAMPLES / "11-track-eu-consent-denied.json").read_bytes())
     harness.accept(*[denies] * 100)
     harness.publish_metrics()
-    assert [new_reasons(harness), new_reasons(harness), new_reasons(harness, "no")] == [1, 0, 1]
+    assert [new_reasons(harness), new_reasons(harness)] == [1, 0]
 
 
 def test_reasons_of_another_stack_are_not_reported(harness: AuditHarness) -> None:
@@ -424,10 +424,6 @@ def test_erasures_are_counted_and_closed_every_six_hours(erasures: ErasureHarnes
     assert erasures.steps("cust_1") == [StepKind.NOTICE]
     assert erasures.check(after=5 * 24 * HOUR) == CHECKED | {"open": 1, "overdue": 1, "closed": 0}
     assert erasures.metrics["ErasuresOverdue"] == [1.0]
-
-
-def test_erasures_are_not_checked_without_the_ordering_guard(erasures: ErasureHarness) -> None:
-    assert erasures.check(ORDERING_GUARD="no") == {}
 
 
 def test_an_incomplete_erasure_check_publishes_no_overdue_count(erasures: ErasureHarness) -> None:

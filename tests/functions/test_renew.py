@@ -139,9 +139,3 @@ def test_delayed_messages_do_not_stop_a_renewal(listed: Cloud, monkeypatch: pyte
     queue = Queue(listed.client("sqs"), listed.name_of("ChangeQueue"), time.monotonic)
     queue.send(["{}"] * 6, deadline=time.monotonic() + 60, delay=900)
     assert renew(listed) == {"renewed": 1, "reason": None}
-
-
-def test_without_the_ordering_guard_no_member_is_sent_again(listed: Cloud) -> None:
-    deliver(listed, body(change("cust_1")))
-    backdate(listed, "cust_1", days=384)
-    assert renew(listed, ORDERING_GUARD="no") == {"renewed": 0, "reason": "unguarded"}

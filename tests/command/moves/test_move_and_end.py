@@ -79,7 +79,6 @@ MOVED, MOVED_BACK = replace(AUDIENCE, moved_to=DATASET.audience_id), replace(DAT
 @pytest.mark.parametrize(
     ("parameters", "listed", "options", "to", "said"),
     [
-        impossible("no rows", "OrderingGuard=no", stack={"OrderingGuard": "no"}),
         impossible("no account", "DataManagerAccountId", stack={}),
         impossible("the same API", "Use --to data-manager", to=Api.AUDIENCES),
         impossible(

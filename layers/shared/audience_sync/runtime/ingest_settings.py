@@ -58,7 +58,6 @@ class IngestSettings:
                 invalid.append(name)
                 return AllowedSources()
 
-        keeps_rows = choice("ORDERING_GUARD", _FLAGS, default=True)
         accepts_old = choice("ACCEPT_OLD_EVENTS", _FLAGS, default=False)
         settings = cls(
             ingest_secret_arn="" if from_queue else text("INGEST_SECRET_ARN"),
@@ -67,9 +66,7 @@ class IngestSettings:
             change_queue_url=text("CHANGE_QUEUE_URL"),
             policy=Policy(
                 choice("CONSENT_POLICY", _POLICIES, default="require"),
-                # Without rows, exits are not remembered, whatever the age of the addition.
-                MAX_ENTER_AGE if keeps_rows and not accepts_old else None,
-                keeps_rows,
+                None if accepts_old else MAX_ENTER_AGE,
                 needs_time=from_queue,
             ),
             allowed_sources=sources("ALLOWED_SOURCES"),

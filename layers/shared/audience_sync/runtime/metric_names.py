@@ -40,7 +40,6 @@ UPLOADS_SENT = "UploadsSent"
 RECORDS_REPEATED = "RecordsRepeated"  # sent again, since another upload may have taken effect later
 UPLOADS_FAILED = "UploadsFailed"
 JOBS_UNRESOLVED = "JobsUnresolved"  # given up, or unknown to Amazon
-REJECTED_RECORDS_UNTRACKED = "RejectedRecordsUntracked"  # by a job, without a membership table; they stay delivered
 AUDIENCES_CREATED = "AudiencesCreated"  # with the audience key
 AUDIENCE_MATCH_RATE = "AudienceMatchRate"  # percent; by audience
 AUDIENCE_RECEIVED = "AudienceReceived"  # records, of a dataset those in it; by audience

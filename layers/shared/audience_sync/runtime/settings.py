@@ -82,7 +82,6 @@ class MembershipSettings(_Settings):
 
     audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
     membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
-    ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
 
 
 class WorkerSettings(DataManagerSettings, TimingSettings, MembershipSettings):
