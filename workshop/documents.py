@@ -5,20 +5,22 @@ The transcripts of commands are the other generated part: tests/e2e/transcript.p
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from math import ceil
 from pathlib import Path
 
+from audience_sync.reasons import DEFERRED, PARKED, REFUSED, REJECTED, Reason
+from audience_sync_cli.frame import reasons
 from local.template import ROOT
 from scripts.cost_model import month, month_by_queue, others, total
 from scripts.delivery_model import DAY, MONTH, WORKER, Traffic, limits, needs
 from tests.support.lives import LIVES
 from workshop.benchmarks import bench_ingest, ingest_report
 
-ARCHITECTURE, COST, DELIVERY, SCALING = (
-    ROOT / f"docs/{name}.md" for name in ("architecture", "cost", "delivery", "scaling")
+ARCHITECTURE, COST, DELIVERY, RUNBOOK, SCALING = (
+    ROOT / f"docs/{name}.md" for name in ("architecture", "cost", "delivery", "runbook", "scaling")
 )
 PERFORMANCE = ROOT / "docs/development/performance.md"
 MILLIONS, A_DAY = (1, 10, 100), (10, 100, 1_000)
@@ -96,6 +98,42 @@ def _runs(uploads: Sequence[str]) -> Iterator[str]:
             yield from (f"{minute} `{what}`" for minute in minutes)
 
 
+def _reasons(codes: Iterable[Reason], explained: Callable[[str], reasons.Explained]) -> Iterator[Sequence[str]]:
+    """Yield each code with its meaning and remedy; a remedy that names a section of the runbook links to it."""
+    yield "reason", "means", "do"
+    for code in codes:
+        means, remedy = explained(code)
+        yield f"`{code}`", means, _SECTION.sub(_link, remedy) or "Nothing: it passes."
+
+
+_SECTION = re.compile(r"([Ss]ee) ([A-Z][\w ]+) in docs/runbook\.md")
+
+
+def _link(section: re.Match[str]) -> str:
+    return f"{section[1]} [{section[2]}](#{section[2].lower().replace(' ', '-')})"
+
+
+def _with(effect: frozenset[str]) -> Iterable[Reason]:
+    return (code for code in Reason if effect <= code.effects)
+
+
+def _rejected() -> Iterator[Sequence[str]]:
+    return _reasons(_with(REJECTED), reasons.explained)
+
+
+def _refused() -> Iterator[Sequence[str]]:
+    """Yield the codes that only requests have: the others are also of waiting or parked changes."""
+    return _reasons((code for code in _with(REFUSED) if code.effects == REFUSED), reasons.explained)
+
+
+def _deferred() -> Iterator[Sequence[str]]:
+    return _reasons([*_with(DEFERRED), Reason.FRESH], reasons.explained)
+
+
+def _parked() -> Iterator[Sequence[str]]:
+    return _reasons(_with(PARKED), reasons.parked)
+
+
 def _number(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
 
@@ -120,6 +158,7 @@ def with_recorded_run() -> str:
 GENERATED: dict[Path, Callable[[], str]] = {
     ARCHITECTURE: lambda: with_tables(ARCHITECTURE, _folders),
     DELIVERY: lambda: with_tables(DELIVERY, _lives),
+    RUNBOOK: lambda: with_tables(RUNBOOK, _rejected, _refused, _deferred, _parked),
     COST: lambda: with_tables(COST, _months, _audiences, _others),
     SCALING: lambda: with_tables(SCALING, _needs, _limits),
     PERFORMANCE: with_recorded_run,

@@ -22,6 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from audience_sync.members.envelope import MAX_TIME, MIN_TIME
 from audience_sync_cli.frame import tables
 from audience_sync_cli.frame.errors import NotConfirmed, OperatorError
 from audience_sync_cli.frame.terminal_text import escaped, escaped_json, escaped_styled, on_one_line
@@ -209,7 +210,7 @@ def iso_time(milliseconds: float | None) -> str | None:
     """Format an epoch time for JSON output: ISO 8601, UTC, with milliseconds."""
     if milliseconds is None:
         return None
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _utc(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def camel_case(name: str) -> str:
@@ -220,4 +221,9 @@ def camel_case(name: str) -> str:
 
 def moment(milliseconds: float | None) -> str:
     """Format an epoch time for people: UTC, to the second."""
-    return "-" if milliseconds is None else f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
+    return "-" if milliseconds is None else f"{_utc(milliseconds):%Y-%m-%d %H:%M:%S}Z"
+
+
+def _utc(milliseconds: float) -> datetime:
+    """Return an epoch time, at most one that can be printed: a row may hold any number."""
+    return datetime.fromtimestamp(min(max(milliseconds, MIN_TIME), MAX_TIME) / 1000, UTC)

@@ -8,9 +8,9 @@ import typer
 
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
+from audience_sync.clock import MAX_AHEAD
 from audience_sync.fields import IDENTIFIERS, LISTED
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE
-from audience_sync.segment.event import MAX_AHEAD
 from audience_sync.segment.separators import SEPARATORS_EXPECTED, split_at
 from audience_sync_cli.frame.errors import WrongUsage
 from audience_sync_cli.frame.screen import moment

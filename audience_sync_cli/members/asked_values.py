@@ -11,17 +11,11 @@ from typing import NamedTuple
 
 from audience_sync.amazon_ads.normalize import identifier, normalize
 from audience_sync_cli.members.id_list import is_id
+from audience_sync_cli.stack.dead_event_text import SHA256, SHORTEST_NUMBER, Named
 
 EMAIL, PHONE, HASH, ID = "e-mail address", "phone number", "SHA-256", "external user id"  # kinds of values
 NORMALIZED, LOWER_CASE, GOOGLE, PLUS, MADE = "", "lower case", "Google's form", "with +", "made of it"  # forms
-_SHORTEST_NUMBER = 7  # digits; with fewer, it is an external user id
 _NUMBER = re.compile(r"[+\d\s().\-/]+")
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-# In the text of an event, which may not be JSON.
-_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
-_BETWEEN_ADDRESSES = re.compile(r"[\s\"'<>,;:()\[\]{}\\/]+")
-_NUMBERS = re.compile(r"\+?\(?\d[\d ().\-/]{5,}\d")
-_WORDS = re.compile(r"[\w-]+", re.ASCII)
 
 
 class Asked(NamedTuple):
@@ -52,14 +46,14 @@ def asked(lines: Iterable[str], country: str | None) -> tuple[list[Asked], dict[
 def _asked(line: int, text: str, country: str | None) -> Asked | str:
     """Return a value with its forms, or why it has none."""
     own_id = {text: NORMALIZED} if is_id(text) else {}
-    if _SHA256.fullmatch(text):
+    if SHA256.fullmatch(text):
         digest = {text.lower(): NORMALIZED}
         return Asked(line, HASH, digest, own_id | digest)
     if "@" in text:
         digests = {_hash(spelling): form for form, spelling in reversed([*_spellings(text)])}
         has_form = identifier("email", text, None)
         return Asked(line, EMAIL, digests, dict.fromkeys(digests, MADE)) if has_form else "not an e-mail address"
-    if _NUMBER.fullmatch(text) and sum(map(str.isdigit, text)) >= _SHORTEST_NUMBER:
+    if _NUMBER.fullmatch(text) and sum(map(str.isdigit, text)) >= SHORTEST_NUMBER:
         if country is None and not text.startswith(("+", "00")):
             return "a number without + needs --country; `audience-sync member show` finds an external user id"
         if number := normalize("phone", text, country):
@@ -105,17 +99,9 @@ class Wanted:
         if found:
             self.found[member] |= found
 
-    def lines_in(self, text: str) -> list[int]:
-        """Return the lines of the values that a text holds: typed or hashed, with or without the calling code."""
-        text = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), text)
-        words = {*_WORDS.findall(text)}
-        hashes = {each.lower() for each in words if _SHA256.fullmatch(each)}
-        for address in (each for each in _BETWEEN_ADDRESSES.split(text) if "@" in each):
-            hashes |= {_hash(address.lower()), identifier("email", address, None) or ""}
-        found = {line for digest in hashes & self._digests.keys() for line, _ in self._digests[digest]}
-        found |= {line for member in words & self._ids.keys() for line, _ in self._ids[member]}
-        for each in _NUMBERS.findall(text) if self._numbers else ():
-            digits = "".join(filter(str.isdigit, each)).lstrip("0")  # 00, or the zero of a national number
-            if len(digits) >= _SHORTEST_NUMBER:
-                found |= {line for line, number in self._numbers.items() if number.endswith(digits)}
+    def lines_in(self, named: Named) -> list[int]:
+        """Return the lines of the values that an event holds: typed or hashed, with or without the calling code."""
+        found = {line for digest in named.hashes & self._digests.keys() for line, _ in self._digests[digest]}
+        found |= {line for member in (named.ids | named.words) & self._ids.keys() for line, _ in self._ids[member]}
+        found |= {line for line, number in self._numbers.items() if any(map(number.endswith, named.numbers))}
         return sorted(found)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.destination import is_of_audience_api, name_of_api
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, expires_at
+from audience_sync.clock import MAX_AHEAD
 from audience_sync.members.erasure.status import AudienceErasure, Erasure, Outcome, Progress, is_closed, notices_of
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.member_state import MemberState
@@ -23,6 +24,10 @@ NOT_RECORDED = "not_recorded"  # in place of a state
 QUEUES = 7 * DAY  # seconds; the change queue, the job queue and the event queue
 WITHOUT_DROPPING = QUEUES + DEAD_LETTERS  # seconds after a notice, until no queue holds anything from before it
 ENTERED_AGAIN = "The person entered again on {enteredAgainAt}: data from then on is not part of this erasure."
+_DATED_AHEAD = (
+    "This report proves no deletion: an audience holds an entry of the person that is dated in the future, and no exit "
+    "and no request ends it before. Delete its row of the membership table, and erase the person again."
+)
 _ID, _ALL = "external user id; no identifiers", "external user id and hashed identifiers"
 _BACKUPS = "automatic backups of the membership table"
 _NO_ID = "-"  # in place of an id that Amazon does not give
@@ -47,7 +52,9 @@ def document(person: Person, head: Mapping[str, Any], now: float) -> dict[str, A
     erasure, everywhere = person.erasure, person.everywhere
     steps = _notices(everywhere) or notices_of(everywhere)
     last = everywhere.erasure[-1] if is_closed(everywhere) else None
-    again = iso_time(max((each.entered_again or 0 for each in erasure.audiences.values()), default=0) or None)
+    entered = max((each.entered_again or 0 for each in erasure.audiences.values()), default=0)
+    again = iso_time(entered or None)
+    conclusion = _DATED_AHEAD if entered > now * 1000 + MAX_AHEAD else _conclusion(person)
     report: dict[str, Any] = {
         "member": everywhere.member[1],
         **head,
@@ -72,7 +79,7 @@ def document(person: Person, head: Mapping[str, Any], now: float) -> dict[str, A
         "remains": list(_remains(person, now)),
         "caveats": list(person.caveats),
         "notProven": list(_not_proven(person)),
-        "conclusion": _conclusion(person) + (f" {ENTERED_AGAIN.format(enteredAgainAt=again[:10])}" if again else ""),
+        "conclusion": conclusion + (f" {ENTERED_AGAIN.format(enteredAgainAt=again[:10])}" if again else ""),
     }
     return report | {"digest": digest(report)}
 

@@ -22,7 +22,8 @@ from audience_sync_cli.members.id_list import SHOWN, lines_of
 from audience_sync_cli.members.member import person_json
 from audience_sync_cli.members.people import backups_of, people, unreadable
 from audience_sync_cli.members.proof import head_of, show_report
-from audience_sync_cli.stack.dead_events import DeadEvents
+from audience_sync_cli.stack.dead_event_text import named_in
+from audience_sync_cli.stack.dead_events import DeadEvents, unread_sentence
 from audience_sync_cli.stack.dead_letters import DeadLetterMessage
 from audience_sync_cli.stack.peeking import peek
 
@@ -146,6 +147,13 @@ def _dead_letters(session: Session, wanted: Wanted, unread: list[str]) -> list[d
     unread += filter(None, [*shown, letters.stopped])
     if not session.stack.event_queue:
         return []
-    events = peek(session, lambda each: bool(wanted.lines_in(each.body)), DeadEvents.of(session.stack))
-    unread += filter(None, [events.stopped])
-    return [{"messageId": each.message_id, "lines": wanted.lines_in(each.body)} for each in events.found]
+    lines: dict[str, list[int]] = {}
+
+    def note_event(message: DeadLetterMessage) -> bool:
+        named = named_in(message.body)
+        lines[message.message_id] = wanted.lines_in(named)
+        return bool(lines[message.message_id]) or not named.is_whole
+
+    events = peek(session, note_event, DeadEvents.of(session.stack))
+    unread += filter(None, [*map(unread_sentence, events.found), events.stopped])
+    return [{"messageId": each.message_id, "lines": held} for each in events.found if (held := lines[each.message_id])]

@@ -66,7 +66,7 @@ def answer(report: Mapping[str, Any]) -> str:
 def next_lines(report: Mapping[str, Any]) -> list[str]:
     """Return the lines to type next."""
     ids = [each["member"] for each in report["people"]][:SHOWN]
-    shown = [to_paste("parked show", each["messageId"]) for each in report["events"][:SHOWN]]
+    shown = [to_paste("parked drop", id=each["messageId"]) for each in report["events"][:SHOWN]]
     if ids:
         shown = [*(to_paste("member show", each) for each in ids), *shown, to_paste("member erase", *ids)]
         shown += [to_paste("member erasure", each, html=f"{each}.html", json=True, into=f"{each}.json") for each in ids]

@@ -35,6 +35,9 @@ class Filter:
     audience: Annotated[
         str, typer.Option(help=f"Only for this audience: {NAMES}.", metavar="AUDIENCE", autocompletion=completions)
     ] = ""
+    id: Annotated[
+        str, typer.Option(help="Only about this external user id, or with this message id.", metavar="ID")
+    ] = ""
     since: SINCE = ""
 
     @property
@@ -54,6 +57,7 @@ class Filter:
         return lambda message: (
             (not self.reason or message.reason == self.reason)
             and (not audience_id or message.audience_id == audience_id)
+            and (not self.id or message.message_id == self.id or message.is_about({self.id}))
             and (after is None or message.at >= after)
         )
 
@@ -143,21 +147,24 @@ def drop(
 
     Run it with --erased after a deletion: dead letters older than the deletion notice can have no effect, but hold
     hashes of the person. Removals requested by the notice itself are kept. Of the event queue, it deletes dead letters
-    that name the person by external user id, unless they can be redriven.
+    that name the person by external user id, unless they can be redriven; exit code 1 if one cannot be read.
     """
     if not erased and not only.is_given:
         raise WrongUsage(
             "Without a filter, all dead letters would be deleted.", "Add a filter; --since 14d matches all of them."
         )
-    condition, expected, unread = only.condition(session), inf, ""
+    condition, expected, unread, is_whole = only.condition(session), inf, "", True
     if erased or session.screen.asks:
         found, stopped = peek_all(session, condition)
         if erased:
-            found = [each for each in found if each.erased] + peek_erased(session, condition)
+            events_of_erased, is_whole = peek_erased(session, condition)
+            found = [each for each in found if each.erased] + events_of_erased
         events = sum(isinstance(each, DeadEvent) for each in found)
         if not found:
             session.screen.say("No dead letters match.")
             session.screen.result(_result(stopped, matched=0, dropped=0))
+            if not is_whole:
+                raise AlreadyReported
             return
         exits = sum(change.exits for each in found if not each.erased for change in each.changes)
         warning = f" {exits} of their changes are exits: these members stay in their audience." if exits else ""
@@ -173,6 +180,8 @@ def drop(
     stopped = run_command(session, action, dead_letter_queues(session)) or unread
     session.screen.say(f"{counted(action.done, 'dead letter')} dropped.", style="green" if action.done else "")
     session.screen.result(_result(stopped, matched=action.matched, dropped=action.done))
+    if not is_whole:
+        raise AlreadyReported
 
 
 def _print_table(session: Session, found: Sequence[DeadLetterMessage], stopped: str) -> None:

@@ -21,6 +21,7 @@ from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError
+from audience_sync.reasons import Reason
 from audience_sync.runtime import telemetry
 from audience_sync.runtime.amazon_auth import access_tokens
 from audience_sync.runtime.api_gateway import Answer, Request, answer, deadline, error_answer
@@ -90,6 +91,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
             created = audiences.create(extras, deadline=due)
     except AudienceSyncError as error:
         refused = error_answer(error)
+        # Also one that the limit refuses: whoever uses up the day is to set off the alarm.
+        telemetry.count(**{AUDIENCES_CREATED: int(error.reason is Reason.TOO_MANY_AUDIENCES)})
         telemetry.report_refusal(error, refused["statusCode"], request.headers.get("user-agent", ""))
         return refused
     _log(created)

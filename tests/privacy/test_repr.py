@@ -41,8 +41,6 @@ HARMLESS = {
     ("Mapping", "separators"): "the operator's own mapping",
     ("Mapping", "membership"): "the operator's own mapping",
     ("RowMembership", "kinds"): "the operator's own mapping",
-    ("MappingsRows", "document"): "the operator's own mappings",
-    ("MappingsRows", "history"): "the operator's own mappings",
     ("_Listing", "by_id"): "the listed audiences",
     ("_Listing", "by_key"): "the listed audiences",
     ("_Listing", "ambiguous"): "the listed audiences",

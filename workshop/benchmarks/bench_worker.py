@@ -50,7 +50,7 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("parse", ChangeMessage, "from_body"),
     ("read", MembershipTable, "read_each"),
     ("write", MembershipTable, "write"),
-    ("upload", Uploads, "send"),  # with the job's message
+    ("upload", Uploads, "send_in_uploads"),  # with the job's message
 )
 
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 type EpochSeconds = int
 type EpochMilliseconds = int
 
+# Milliseconds. A sender's clock may be this far ahead; such an event is dated now, so it cannot outrank later ones.
+MAX_AHEAD = 5 * 60_000
 CLOCKS_APART = 120  # seconds by which the clocks of two functions may differ
 
 

@@ -1,6 +1,6 @@
 """Reason codes of rejected events, refused requests, and deferred or parked changes.
 
-Codes are stored in metrics, logs and dead letters, so they never change. docs/runbook.md explains each.
+Codes are stored in metrics, logs and dead letters, so they never change. `make docs` prints docs/runbook.md's tables.
 """
 
 from enum import StrEnum, auto
@@ -39,7 +39,7 @@ class Reason(StrEnum):
         auto(),
         REJECTED,
         "no boolean under properties[computation_key] or traits[computation_key]",
-        "narrow the mapping's trigger to events that state membership",
+        "send events that state membership, name the values in the mapping, or narrow its trigger",
     )
     MEMBERSHIP_CONTRADICTORY = (
         auto(),
@@ -118,18 +118,28 @@ class Reason(StrEnum):
         "an addition from more than 33 days ago, or a time before 1970",
         "re-sync the audience in Segment; to replay an archive, set AcceptOldEvents",
     )
-    TIME_AHEAD = auto(), REJECTED, "the time is more than five minutes ahead", "correct the sender's clock"
+    TIME_AHEAD = auto(), REJECTED | PARKED, "the time is more than five minutes ahead", "correct the sender's clock"
 
     # Requests
-    UNAUTHORIZED = auto(), REFUSED, "a credential that does not match"
-    CREDENTIAL_MISSING = auto(), REFUSED, "no credential"
-    SOURCE_NOT_ALLOWED = auto(), REFUSED, "an address that AllowedSources does not list"
+    UNAUTHORIZED = auto(), REFUSED, "a credential that does not match", "see RequestsUnauthorized in docs/runbook.md"
+    CREDENTIAL_MISSING = (
+        auto(),
+        REFUSED,
+        "no credential",
+        "nothing, if Segment sends events with a key; else see RequestsUnauthorized in docs/runbook.md",
+    )
+    SOURCE_NOT_ALLOWED = auto(), REFUSED, "an address that AllowedSources does not list", "list it, if it is Segment's"
     INVALID_REQUEST = auto(), REFUSED, "the body is not JSON, or contains no event", "check the mapping's data"
     TOO_LARGE = auto(), REFUSED, "over the limit of bytes, events or steps", "lower the batch size in Segment"
     UNSUPPORTED_MEDIA_TYPE = auto(), REFUSED, "the body is not plain JSON in UTF-8", "remove that header in Segment"
     INVALID_AUDIENCE = auto(), REFUSED, "the extras do not describe a valid audience", "the response names each field"
     TOO_MANY_AUDIENCES = auto(), REFUSED, "over 100 audiences in a day (UTC)", "run `audience-sync audiences create`"
-    SECRET_UNUSABLE = auto(), REFUSED, "no usable key of that kind is stored", "run `audience-sync keys show`"
+    SECRET_UNUSABLE = (
+        auto(),
+        REFUSED,
+        "no usable key of that kind is stored",
+        "run `audience-sync keys show`, then `audience-sync keys rotate`",
+    )
     INVALID_MAPPING = auto(), REFUSED, "the stored mappings are invalid", "run `audience-sync mappings revert`"
     INVALID_TRIGGER = auto(), REFUSED, "a stored trigger is invalid", "run `audience-sync mappings revert`"
     CREATION_UNDER_WAY = auto(), REFUSED, "another request is creating this audience, or was interrupted"
@@ -152,7 +162,7 @@ class Reason(StrEnum):
         auto(),
         REFUSED | DEFERRED,
         "an environment variable is missing, or a secret is not valid JSON",
-        "run `audience-sync test`",
+        "run `make repair`, then `audience-sync test`",
     )
     OUT_OF_TIME = auto(), REFUSED | DEFERRED, "the worker had no time left for them; its next invocation continues"
 

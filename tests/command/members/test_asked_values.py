@@ -1,13 +1,38 @@
 """Every form in which the stack may hold a value that a person is asked about by."""
 
+import gzip
+import json
+import zlib
+from base64 import b64encode, encodebytes, urlsafe_b64encode
+from collections.abc import Callable
 from hashlib import sha256
 
 import pytest
 
 from audience_sync.amazon_ads.normalize import identifier
 from audience_sync_cli.members.asked_values import GOOGLE, LOWER_CASE, MADE, NORMALIZED, PLUS, Wanted, asked
+from audience_sync_cli.stack.dead_event_text import MAX_TEXT, named_in
 
 ADDRESS, NUMBER = "Ines.Alvarez@Example.com", "+1 206 555-0142"
+
+
+EVENT = '{"userId":"web_77","traits":{"email":"Ines.Alvarez@example.com","phone":"+12065550142"}}'
+FORMS: dict[str, Callable[[str], str]] = {
+    "CSV": lambda _: "web_77;Ines.Alvarez@example.com|+1 206 555-0142",
+    "XML": lambda _: "<id>web_77</id><to>mailto:ines.alvarez@example.com.</to><tel n='12065550142'/>",
+    "a form": lambda _: "userId=web_77&email=ines.alvarez%40example.com&phone=%2B12065550142",
+    "entities": lambda _: "web_77 ines.alvarez&#64;example.com &#43;12065550142",
+    "base64": lambda text: b64encode(text.encode()).decode(),
+    "base64 of a URL": lambda text: urlsafe_b64encode(f"??{text}>>".encode()).decode().rstrip("="),
+    "base64 in lines": lambda text: encodebytes(text.encode()).decode(),
+    "base64 in base64": lambda text: b64encode(b64encode(text.encode())).decode(),
+    "UTF-16": lambda text: b64encode(text.encode("utf-16-le")).decode(),
+    "another encoding": lambda text: b64encode(f"{text} José".encode("cp1252")).decode(),
+    "gzip": lambda text: b64encode(gzip.compress(text.encode())).decode(),
+    "zlib": lambda text: b64encode(zlib.compress(text.encode())).decode(),
+    "hexadecimal": lambda text: text.encode().hex(),
+    "percent in all": lambda text: "".join(f"%{each:02X}" for each in text.encode()),
+}
 
 
 def digest(text: str) -> str:
@@ -76,7 +101,31 @@ def test_an_unsearchable_value_is_refused_by_line_number_and_the_rest_are_read(t
         ('{"userId":"web_77","at":1709543722118}', [3]),
         ('{"userId":"web_777","email":"alvarez@example.com","phone":"555-01"}', []),
         pytest.param("a" * 200_000 + "1 " * 20_000, [], id="long"),
+        *(pytest.param(form(EVENT), [1, 2, 3], id=name) for name, form in FORMS.items()),
+        *(
+            pytest.param(json.dumps({"M": form(EVENT)}), [1, 2, 3], id=f"{name} in JSON")
+            for name, form in FORMS.items()
+        ),
     ],
 )
 def test_a_value_is_found_in_the_text_of_an_event(text: str, lines: list[int]) -> None:
-    assert Wanted(asked([ADDRESS, NUMBER, "web_77"], None)[0]).lines_in(text) == lines
+    assert Wanted(asked([ADDRESS, NUMBER, "web_77"], None)[0]).lines_in(named_in(text)) == lines
+
+
+@pytest.mark.parametrize(
+    ("body", "is_whole"),
+    [
+        pytest.param(b64encode(zlib.compress(b"x" * MAX_TEXT * 2)).decode(), False, id="a bomb"),
+        pytest.param(b64encode(bytes(range(256))).decode(), False, id="no text in base64"),
+        pytest.param(f'{{"data":"{b64encode(bytes(range(256))).decode()}"}}', False, id="in JSON"),
+        pytest.param(
+            f'{{"userId":"m1","Signature":"{"aB1" * 20}","Message":"{"hello " * 20}"}}', True, id="a signature"
+        ),
+        pytest.param("\n".join(f"personas_2nF7jK9xZq{number:04}" for number in range(99)), True, id="a list of ids"),
+        pytest.param("\n".join(map(digest, "abc")), True, id="a list of hashes"),
+        pytest.param("4f8c1d2e-1111-4222-8333-444455556666-4f8c1d2e-1111-4222", True, id="like a UUID"),
+        pytest.param("", True, id="nothing"),
+    ],
+)
+def test_an_event_of_which_most_is_not_text_is_not_whole(body: str, *, is_whole: bool) -> None:
+    assert named_in(body).is_whole is is_whole

@@ -1,8 +1,10 @@
 """`member find`: the people behind an address or a number, and an answer that denies nothing that was not read."""
 
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from audience_sync.members.membership import MembershipChange
 from audience_sync_cli.frame.errors import AlreadyReported, NotConfirmed, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.members import find as module
 from audience_sync_cli.members.find import estimate, find
+from audience_sync_cli.members.member import show
+from audience_sync_cli.parked.parked_commands import Filter, drop
 from local.template import ROOT
 from scripts.cost_model import OVERHEAD, READ, ROW
 from tests.command.conftest import NOW, Deployment, Printed
@@ -133,9 +137,22 @@ def test_both_dead_letter_queues_are_searched_and_notices_of_ids(deployment: Dep
     for said in (
         "1 email\n  Dead letters  2",
         "Notice or denial  1970-01-01 00:00",
-        f"parked show {event['messageId']}",
+        f"parked drop --id {event['messageId']}",
     ):
         assert said in shown
+
+
+@pytest.mark.usefixtures("event_queue")
+def test_a_dead_event_that_cannot_be_read_is_named_and_denies_nothing(deployment: Deployment, search: Search) -> None:
+    encrypted = b64encode(b"".join(sha256(bytes([each])).digest() for each in range(4))).decode()
+    deployment.send("EventsDeadLetterQueue", encrypted, reason="invalid_request")
+    shown = search("nobody@example.com", raises=AlreadyReported).out
+    assert ("A message of the event queue cannot be read: `audience-sync parked show" in shown, "no data" in shown) == (
+        True,
+        False,
+    )
+    assert "cannot be read" in deployment.printed(drop, Filter(), erased=True, raises=AlreadyReported).err
+    assert "cannot be read" in deployment.printed(show, "cust_2001", raises=AlreadyReported).err
 
 
 def test_a_search_of_over_a_million_rows_shows_time_and_cost_and_asks_first(

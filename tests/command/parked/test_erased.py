@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from base64 import b64encode
 from dataclasses import replace
 
 import pytest
@@ -67,6 +68,21 @@ HASHED = hashlib.sha256(b"ada@example.com").hexdigest()
         pytest.param("before,bob@example.com", True, id="CSV"),
         pytest.param('{"userId":12345', True, id="a number"),
         pytest.param(f'{{"userId":"before","x":"{"x" * 1_048_490}"', True, id="too large for a reason"),
+        *(
+            pytest.param(form, True, id=f"the address {number}")
+            for number, form in enumerate(
+                (
+                    "1;ada@example.com;x",
+                    "<a><mail>ada@example.com</mail></a>",
+                    "{'email': 'ada@example.com'}",
+                    "userId: ada@example.com",
+                    "email=ada%40example.com&x=1",
+                    b64encode(b'{"email":"Ada@example.com"}').decode(),
+                    "mailto:ada@example.com",
+                    HASHED.upper(),
+                )
+            )
+        ),
         pytest.param('[{"userId":"before-2"}', False, id="another id"),
         pytest.param('{"type":"track","event":"Entered","userId":"never","email":"eve@b.co"', False, id="field names"),
         pytest.param('"' + r"\"" * 500_000, False, id="nothing but quotation marks, in a second"),

@@ -361,3 +361,13 @@ def test_an_unknown_reason_code_is_wrong_usage(deployment: Deployment, typed: st
         Filter(reason=typed).condition(deployment.session())
     assert suggested in caught.value.remedy
     assert "job_rejected" in caught.value.remedy
+
+
+@pytest.mark.usefixtures("event_queue")
+def test_list_and_drop_select_by_member_or_message_id(deployment: Deployment) -> None:
+    deployment.park(change("m1"), change("m2"))
+    deployment.send("EventsDeadLetterQueue", '{"userId":"m1"', reason="invalid_request")
+    found = deployment.json(list_, Filter(id="m1"))
+    assert sorted(each["reason"] for each in found) == ["invalid_request", "request_rejected"]
+    assert deployment.json(drop, Filter(id=found[0]["id"]), yes=True) == {"matched": 1, "dropped": 1}
+    assert len(deployment.json(list_, Filter())) == 2

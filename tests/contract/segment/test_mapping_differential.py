@@ -145,7 +145,7 @@ DIFFERENCES = {
         {"fault": "has an invalid directive: @sha256"},
     ),
     "@liquid is refused": Difference(
-        "Of all of Segment's default mappings, six values use it; other directives say the same.",
+        "One of Segment's destinations has it in a default mapping, not Amazon's; other directives say the same.",
         0,
         refused("Liquid templates are not read here"),
         ({"@liquid": "{{ a | upcase }}"}, {"a": "abc"}),

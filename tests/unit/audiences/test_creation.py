@@ -289,6 +289,22 @@ def test_a_day_has_a_limit_of_audiences_that_the_audience_key_creates(
     assert harness.create().attempts == 1
 
 
+def test_a_creation_that_amazon_refuses_does_not_count_and_one_of_unknown_outcome_does(
+    harness: AudiencesHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(creation, "MAX_CREATED_A_DAY", 2)
+    for _ in range(5):
+        harness.amazon.fails = RequestRejected("no such connection", status=400)
+        with pytest.raises(RequestRejected):
+            harness.create()
+    harness.amazon.fails = OutcomeUnknown("lost")
+    with pytest.raises(OutcomeUnknown):
+        harness.create(externalAudienceId="a")
+    assert harness.create(externalAudienceId="b").attempts == 1
+    with pytest.raises(InvalidRequest, match="at most 2 audiences a day"):
+        harness.create(externalAudienceId="c")
+
+
 def test_a_computation_key_shared_by_two_audiences_is_refused(harness: AudiencesHarness) -> None:
     for audience_id in ("11", "22"):
         harness.table.put(Audience(audience_id, computation_key="buyers"), created=0)

@@ -405,6 +405,14 @@ def test_an_unreadable_message_is_parked_unchanged_and_does_not_block_others() -
     assert (amazon.members(), report.reasons, report.deferred) == ({"m1"}, {"message_not_json": 1}, [])
 
 
+@pytest.mark.parametrize("forged", [{"at": 16_725_225_600_000}, {"namedAt": [16_725_225_600_000]}])
+def test_a_change_dated_ahead_is_parked_since_no_exit_and_no_deletion_would_count(forged: dict[str, Any]) -> None:
+    amazon, dead_letters = Amazon(), FakeQueue()
+    report = deliver([message("bad", change("m1") | forged), message("good", change("m2"))], amazon, dead_letters)
+    assert [each.attributes for each in dead_letters.messages] == [{"reason": "time_ahead"}]
+    assert (amazon.members(), report.deferred) == ({"m2"}, [])
+
+
 def test_a_message_without_changes_is_done() -> None:
     assert deliver([message("empty")], Amazon()).deferred == []
 

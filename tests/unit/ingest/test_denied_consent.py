@@ -122,9 +122,12 @@ def test_a_denial_without_a_valid_member_id_is_rejected(member: Any, reason: str
 
 
 NOBODY = ["undefined", "NULL", "nAn", 0, "-", "none", "Unknown", "00000000-0000-0000-0000-000000000000"]
+NOBODY += ["Anonymous", "anon", "guest", "void", "nil", "true", "FALSE", "-1", -1, "test", "abc123"]
+DIGESTS_OF_NOBODY = [hashlib.sha256(each).hexdigest() for each in (b"undefined", b"anonymous", b"GUEST")]
+DIGESTS_OF_NOBODY += [hashlib.new(name, b"").hexdigest() for name in ("md5", "sha1")]
 
 
-@pytest.mark.parametrize("member", [*NOBODY, hashlib.sha256(b"undefined").hexdigest()])
+@pytest.mark.parametrize("member", [*NOBODY, *DIGESTS_OF_NOBODY])
 def test_a_placeholder_id_is_neither_added_nor_erased_by_denied_consent(member: Any) -> None:
     """Unrelated people share it: one of them would take out all, and also delete entries of other tools at Amazon."""
     added, denied = event(userId=member), event(userId=member, second="u2", **DENIED)

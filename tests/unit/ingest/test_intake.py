@@ -383,6 +383,21 @@ def test_the_country_comes_from_the_first_source_that_has_one(event: Any, countr
     assert change.record.get("countryCode") == country
 
 
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        pytest.param(entered(countryCode="US"), ["consent_missing"], id="appended to a captured event"),
+        pytest.param(entered(countryCode="US", properties__amznUserData="GRANTED"), [], id="with consent"),
+        pytest.param(entered(countryCode="US", properties__country="CA"), [], id="of the member"),
+    ],
+)
+def test_a_country_that_nobody_signed_lifts_no_requirement_of_consent(event: Any, expected: list[str]) -> None:
+    paths = {"country": "$.properties.country", "amzn_user_data": "$.properties.amznUserData"}
+    mappings = mapped(MEMBER | {field: {"@path": path} for field, path in paths.items()})
+    result = read(event, mappings=mappings, audiences=Listed(replace(LAPSED, country="DE")))
+    assert [each.reason for each in result.rejections] == expected
+
+
 def test_each_mapping_that_applies_makes_a_change_in_its_own_audience() -> None:
     fields = MEMBER | {"audience_id": {"@path": "$.context.personas.external_audience_id"}}
     mappings = mapped(fields, fields | {"audience_id": GERMAN.audience_id}, fields | {"audience_id": "77"})

@@ -25,6 +25,7 @@ from tests.support.member_changes import NOW, TIMING, change, enter, leave, name
 
 SOON = int(TIMING.effective_after)  # seconds after which what was sent has taken effect
 HOURS_LATER = NOW + 5_000
+LATE = int(TIMING.late)  # seconds in which what was decided is written
 
 
 def take(
@@ -342,12 +343,28 @@ def test_a_change_is_dated_although_a_repetition_is_due_later() -> None:
         pytest.param(recorded(enter(1, "a")), NOW, id="the last one that was dated"),
         pytest.param(OWED, HOURS_LATER, id="one that has failed may be on its way"),
         pytest.param(UNDONE, HOURS_LATER, id="so may one that is due"),
-        pytest.param(replace(UNDONE, removals_effective_by=HOURS_LATER + 1), HOURS_LATER - 1, id="if not later"),
+        pytest.param(
+            replace(UNDONE, removals_effective_by=HOURS_LATER + LATE),
+            HOURS_LATER + LATE,
+            id="one that gets due before the exit is written",
+        ),
+        pytest.param(replace(UNDONE, removals_effective_by=HOURS_LATER + LATE + 1), HOURS_LATER - 1, id="if not later"),
     ],
 )
 def test_an_owed_enter_counts_as_on_its_way_when_its_life_ends(state: MemberState, entered: int) -> None:
     for exits in (leave(9), change(state.version.at - 1, exits=True, id="z")):
         assert take(state, exits).state.enters_effective_by == max(entered + SOON, state.enters_effective_by)
+
+
+@pytest.mark.parametrize(
+    ("early", "waits"), [pytest.param(LATE, True, id="soon"), pytest.param(LATE + 1, False, id="later")]
+)
+def test_an_enter_waits_for_a_removal_that_gets_due_before_it_is_written(early: int, waits: bool) -> None:
+    noticed = replace(take(recorded(enter(1, "a")), notice(2), now=NOW + 60).state, removal_sent=NOW + SOON)
+    due = noticed.removal_due(TIMING)
+    assert due
+    each = take(noticed, enter(3, "a"), now=int(due.at) - early)
+    assert (each.upload, each.waits_until) == ((None, due.at + SOON) if waits else (Action.ENTER, None))
 
 
 def test_only_a_newer_exit_clears_the_mark_of_a_failed_enter() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMessage, RequestRejected, Throttled
 from audience_sync.members.dead_letters import DeadLetter, Failure
-from audience_sync.members.envelope import MAX_ATTEMPTS, MAX_MESSAGE_BYTES
+from audience_sync.members.envelope import MAX_ATTEMPTS, MAX_MESSAGE_BYTES, MAX_TIME, MIN_TIME
 from audience_sync.members.job_messages import DeletionMessage, JobMember, JobMessage, job_messages, read_job_queue
 from audience_sync.members.membership import MAX_IDENTITIES, Destination, MembershipChange, Version
 from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, Untracked, change_as_json, pack
@@ -24,7 +24,7 @@ def change(member: str = "m1", *, identities: int = 1, **options: Any) -> Member
     return builders.change(member, *emails, message_id="id", audience_id=AUDIENCE, **options)
 
 
-TIMES = st.integers(-(10**15), 10**15)
+TIMES = st.integers(MIN_TIME, MAX_TIME)
 IDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)  # half a surrogate pair is no character
 MEMBERS = st.from_regex(r"[0-9a-zA-Z_-]{1,128}", fullmatch=True)
 
@@ -56,17 +56,17 @@ CHANGES = st.lists(any_change(), min_size=1, max_size=6)
 HISTORIES = st.builds(
     DeliveryHistory,
     st.integers(0, MAX_ATTEMPTS - 1),
-    st.one_of(st.none(), st.integers(1, 10**15 - 1)),
+    st.one_of(st.none(), st.integers(1, MAX_TIME - 1)),
     st.booleans(),
     st.booleans(),
-    st.one_of(st.none(), st.builds(Untracked, IDS.filter(bool), st.integers(1, 10**15 - 1), st.booleans())),
+    st.one_of(st.none(), st.builds(Untracked, IDS.filter(bool), st.integers(1, MAX_TIME - 1), st.booleans())),
 )
 FAILURES = st.builds(
     Failure,
     st.sampled_from(["job_rejected", "no_identifier"]),
     IDS,
-    st.integers(1, 10**15),
-    st.integers(1, 10**15),
+    st.integers(1, MAX_TIME),
+    st.integers(1, MAX_TIME),
     st.integers(1, 100),
     st.one_of(st.none(), st.integers(400, 599)),
     IDS,
@@ -122,11 +122,11 @@ def test_a_message_is_filled_to_the_byte(size: int, counts: list[int]) -> None:
 
 MALFORMED: dict[str, list[Any]] = {
     "attempts": [-1, True, MAX_ATTEMPTS, 10**400],
-    "firstAt": ["1", -5, 0, True, 10**15, 10**400],
+    "firstAt": ["1", -5, 0, True, MAX_TIME, 10**400],
     "replay": ["true", 1],
     "repetition": [1],
     "untracked": ["job-1", ["job-1", 1], [1, 1, True], ["", 1, True]]
-    + [["job-1", sent_at, True] for sent_at in (0, 10**15, True)],
+    + [["job-1", sent_at, True] for sent_at in (0, MAX_TIME, True)],
 }
 
 
@@ -135,7 +135,7 @@ def test_a_malformed_field_of_a_history_counts_as_absent(field: str, value: Any)
     assert ChangeMessage.from_body(json.dumps(GOOD | {field: value})).history == DeliveryHistory()
 
 
-@pytest.mark.parametrize(("attempts", "first_at"), [(1, 1), (MAX_ATTEMPTS - 1, 10**15 - 1)])
+@pytest.mark.parametrize(("attempts", "first_at"), [(1, 1), (MAX_ATTEMPTS - 1, MAX_TIME - 1)])
 def test_a_history_within_its_limits_is_read(attempts: int, first_at: int) -> None:
     history = {"attempts": attempts, "firstAt": first_at}
     assert ChangeMessage.from_body(json.dumps(GOOD | history)).history == DeliveryHistory(attempts, first_at)
@@ -159,18 +159,25 @@ RECORD: dict[str, Any] = CHANGE["record"]
 
 
 MISTYPED: dict[str, list[Any]] = {
-    "at": ["1", 1.5, True],
-    "id": [1],
+    "at": ["1", 1.5, True, MAX_TIME + 1, MIN_TIME - 1, 10**400],
+    "id": [1, "x" * 129],
     "erase": ["yes", None],
-    "namedAt": [1, [1, 2], ["1"], [True]],
+    "namedAt": [1, [1, 2], ["1"], [True], [MAX_TIME + 1]],
     "record": [None],
 }
 MISTYPED_IN_RECORD: dict[str, list[Any]] = {
     "externalUserId": ["a b", "m1\n", "", 5, "٣"],
     "action": ["UPDATE", ["CREATE"]],
-    "hashedPII": [{}, ["a"], [{"email": 1}]],
-    "countryCode": [1],
-    "userConsent": ["yes"],
+    "hashedPII": [
+        {},
+        ["a"],
+        [{"email": 1}],
+        [{"email": "x" * 65}],
+        [{"x" * 65: ""}],
+        [{f"{each}": "" for each in range(17)}],
+    ],
+    "countryCode": [1, "x" * 65],
+    "userConsent": ["yes", {"tcf": "x" * 50_000}],
 }
 
 
@@ -185,9 +192,9 @@ MISTYPED_IN_RECORD: dict[str, list[Any]] = {
         ),
         *([CHANGE], None, "change"),
     ],
-    ids=repr,
+    ids=lambda bad: repr(bad)[:200],
 )
-def test_an_incomplete_or_mistyped_change_is_refused(bad: Any) -> None:
+def test_a_change_that_no_row_could_hold_or_that_is_incomplete_or_mistyped_is_refused(bad: Any) -> None:
     with pytest.raises(InvalidMessage) as refused:
         ChangeMessage.from_body(json.dumps(GOOD | {"changes": [CHANGE, bad]}))
     assert refused.value.reason == "invalid_message"
@@ -219,6 +226,12 @@ def test_an_unreadable_message_has_a_reason_code(body: str, reason: str) -> None
         with pytest.raises(InvalidMessage) as refused:
             read(body)
         assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize("until", [1_000, 1_000 + 7 * 86_400 + 1])
+def test_no_message_waits_longer_than_the_queue_keeps_it(until: int) -> None:
+    assert not DeliveryHistory(unread_until=until).is_early(1_000.0)
+    assert DeliveryHistory(unread_until=1_000 + 7 * 86_400).is_early(1_000.0)
 
 
 NOTICE = CHANGE | {"erase": True, "record": RECORD | {"action": "DELETE", "hashedPII": []}}
@@ -305,7 +318,7 @@ def test_any_change_message_is_read_or_raises_invalid_message(envelope: dict[str
 JOB_MEMBERS = st.builds(
     JobMember,
     MEMBERS,
-    st.builds(Version, st.integers(0, 10**15), st.booleans(), IDS).map(lambda version: version.text),
+    st.builds(Version, st.integers(0, MAX_TIME), st.booleans(), IDS).map(lambda version: version.text),
     st.booleans(),
     st.booleans(),
     st.booleans(),
@@ -314,7 +327,7 @@ JOBS = st.builds(
     JobMessage,
     IDS,
     st.just(AUDIENCE),
-    st.integers(0, 10**15),
+    st.integers(0, MAX_TIME),
     st.lists(JOB_MEMBERS, max_size=6).map(tuple),
     st.integers(0, 10_000),
     st.booleans(),
@@ -400,8 +413,8 @@ def test_a_job_message_without_a_count_of_checks_has_had_none() -> None:
 
 
 def test_job_times_beyond_their_limit_are_refused() -> None:
-    assert JobMessage.from_body(job_body(sentAt=10**15)).sent_at == 10**15
-    for beyond in (10**15 + 1, -(10**15) - 1):
+    assert JobMessage.from_body(job_body(sentAt=MAX_TIME)).sent_at == MAX_TIME
+    for beyond in (MAX_TIME + 1, MIN_TIME - 1):
         with pytest.raises(InvalidMessage):
             JobMessage.from_body(job_body(sentAt=beyond))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from audience_sync.errors import RejectedEvent
 from audience_sync.reasons import Reason
-from audience_sync.segment.event import AudienceCall, EventKind, read, safe_id, why_ignored
+from audience_sync.segment.event import AudienceCall, EventKind, read, safe_id, shown_id, why_ignored
 
 NOW = 1_800_000_000_000  # epoch milliseconds
 KEY = "lapsed_premium_buyers"
@@ -151,10 +151,13 @@ def test_the_membership_boolean_is_read_from_properties_or_traits(fields: dict[s
 
 @pytest.mark.parametrize(
     ("message_id", "is_kept"),
-    [("x" * 100, True), ("personas_2nF7-a.b:c", True), ("x" * 101, False), ("ada@b.co", False), ("a\nb", False)],
+    [("x" * 100, True), ("personas_2nF7-a.b:c", True), ("x" * 101, False), ("ada@b.co", False), ("a\nb", False)]
+    + [(each, False) for each in ("12065550142", "206-555-0142", "a" * 40, "0F" * 32)]
+    + [(each, True) for each in ("1234567890123456789", "123456", "2f9c8a4e" * 4)],
 )
 def test_a_plain_message_id_of_up_to_100_characters_is_kept(message_id: str, is_kept: bool) -> None:
     assert (safe_id(message_id, {}) == message_id) is is_kept
+    assert shown_id(message_id, 3) == (message_id if is_kept else "event-3")
 
 
 def test_any_other_message_id_becomes_half_a_digest_of_its_json() -> None:

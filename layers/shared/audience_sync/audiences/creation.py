@@ -10,8 +10,8 @@ audience table before each creation, and a second request finds either the audie
 """
 
 import re
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -38,6 +38,7 @@ from audience_sync.errors import (
     NotFound,
     OutcomeUnknown,
     OutOfTime,
+    RequestRejected,
     SettingFault,
     Unavailable,
 )
@@ -285,9 +286,8 @@ class Audiences:
                 check_key_free(self._table, wanted.computation_key, by_operator=self._limits is None)
                 if timeout <= 0:
                     raise OutOfTime("not enough time left", retry_after=None)
-                if self._limits:
-                    count_creation(self._locks, self._clock)
-                audience_id = self._amazon.create_audience(wanted.body(), timeout=timeout)
+                with counted_creation(self._locks, self._clock) if self._limits else nullcontext():
+                    audience_id = self._amazon.create_audience(wanted.body(), timeout=timeout)
                 self._check_not_unlinked(audience_id)  # whether Amazon returns an existing one is not documented
             except OutcomeUnknown as error:
                 raise OutcomeUnknown(str(error), retry_after=STALE_LOCK_AGE / 1000) from None
@@ -337,12 +337,23 @@ def check_key_free(table: AudienceTable, key: str | None, *, by_operator: bool) 
         raise InvalidAudience([SettingFault("computationKey", allowed, remedy)])
 
 
-def count_creation(locks: CreationLocks, clock: Clock) -> None:
-    """Count an audience that the audience key is about to create. Raises InvalidRequest if it has created too many."""
-    if not locks.count_creation(day=clock.now_ms() // _DAY, at_most=MAX_CREATED_A_DAY):
+@contextmanager
+def counted_creation(locks: CreationLocks, clock: Clock) -> Iterator[None]:
+    """Count an audience that the audience key creates in this context; not if Amazon refuses it.
+
+    Otherwise one wrong setting, repeated, would use up the day. Raises InvalidRequest if too many were created.
+    """
+    day = clock.now_ms() // _DAY
+    if not locks.count_creation(day=day, at_most=MAX_CREATED_A_DAY):
         limit = f"the audience key creates at most {MAX_CREATED_A_DAY} audiences a day (UTC)"
         reason = Reason.TOO_MANY_AUDIENCES
         raise InvalidRequest(f"{limit}; {reason.remedy}, which has no limit", reason=reason)
+    try:
+        yield
+    except RequestRejected:
+        with suppress(Unavailable):
+            locks.take_back_count(day=day)
+        raise
 
 
 def with_ttl(audience: Audience, report: AudienceReport) -> Audience:

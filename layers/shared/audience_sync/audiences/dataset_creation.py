@@ -7,13 +7,14 @@ request while the first one still runs.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from audience_sync.amazon_ads.data_manager.answers import DataRoom, Dataset, Share
 from audience_sync.amazon_ads.data_manager.dataset_settings import NewDataset, new_dataset
 from audience_sync.amazon_ads.destination import Api, ads_data_manager
-from audience_sync.audiences.creation import Limits, alone_with_key, check_key_free, count_creation
+from audience_sync.audiences.creation import Limits, alone_with_key, check_key_free, counted_creation
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLocks, key_of
 from audience_sync.clock import Clock
@@ -163,15 +164,14 @@ class Datasets:
             amazon.make_data_room(timeout=self._time_left(deadline))
         if is_first and (found := amazon.dataset_named(wanted.name, timeout=self._time_left(deadline))):
             known = self._table.by_id(found.dataset_id)
-        if known is None and not by_operator:
-            count_creation(self._locks, self._clock)
-        if known:
-            dataset_id = known.audience_id
-        elif found:
-            dataset_id = found.dataset_id
-            self._check_adoption(amazon, dataset_id, deadline)
-        else:
-            dataset_id = amazon.create_dataset(wanted.as_body(), timeout=self._time_left(deadline))
+        with nullcontext() if known or by_operator else counted_creation(self._locks, self._clock):
+            if known:
+                dataset_id = known.audience_id
+            elif found:
+                dataset_id = found.dataset_id
+                self._check_adoption(amazon, dataset_id, deadline)
+            else:
+                dataset_id = amazon.create_dataset(wanted.as_body(), timeout=self._time_left(deadline))
         bodies = wanted.share_bodies(dataset_id)
         # One call for all shares that exist: however slow Amazon is, a repeated request gets further than the last one.
         existing = [*amazon.shares(dataset_id, timeout=self._time_left(deadline))] if bodies else []

@@ -127,6 +127,17 @@ class CreationLocks:
             ExpressionAttributeValues={":one": {"N": "1"}, ":most": {"N": str(at_most)}},
         )
 
+    def take_back_count(self, *, day: int) -> None:
+        """Count an audience of a day, since the epoch, no longer."""
+        written(
+            self._client.update_item,
+            TableName=self._name,
+            Key={"audienceId": {"S": CREATIONS_KEY}},
+            UpdateExpression="ADD creations :less",
+            ConditionExpression="epochDay = :day AND creations > :none",
+            ExpressionAttributeValues={":less": {"N": "-1"}, ":day": {"N": str(day)}, ":none": {"N": "0"}},
+        )
+
     def remove(self, audience_id: str) -> None:
         """Remove the lock of an audience's creation: the same request then creates another audience.
 

@@ -95,6 +95,7 @@ class Delivery:
         try:
             read = ChangeMessage.from_body(message.body)
             check_target(read.audience_id, read.destination)
+            read.check_times(self._context.clock.now_ms())
         except InvalidMessage as error:
             try:
                 self._context.dead_letters.send([message.body], deadline=deadline, attributes={"reason": error.reason})

@@ -44,7 +44,7 @@ class Returning:
 
     def is_early(self, each: ParsedMessage) -> bool:
         """Return whether a message is not due yet, whatever the rows of its members say."""
-        return (each.message.history.unread_until or 0) > self._now
+        return each.message.history.is_early(self._now)
 
     def unread(self, each: ParsedMessage) -> tuple[ParsedMessage, Left]:
         """Return a message that is not due yet, with all its changes."""

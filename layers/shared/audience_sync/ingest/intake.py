@@ -21,7 +21,7 @@ from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync.reasons import Reason
 from audience_sync.segment.compiled_mapping import CompiledMapping, compile_mappings
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING
-from audience_sync.segment.event import safe_id
+from audience_sync.segment.event import shown_id
 from audience_sync.segment.mapping_config import compile_document
 from audience_sync.segment.request_body import elements
 from audience_sync.segment.trigger import compile_trigger
@@ -116,7 +116,7 @@ def _reported(
     result: IntakeResult, index: int, element: Any, found: Rejected | PartlyRejected | Denied
 ) -> list[MembershipChange]:
     """Add the rejections of an event to the result, and return its changes; none if it is not accepted."""
-    message_id = safe_id(element.get("messageId") if isinstance(element, dict) else None, element)
+    message_id = shown_id(element.get("messageId") if isinstance(element, dict) else None, index)
     match found:
         case PartlyRejected(changes, rejections):
             result.partial_rejections += [

@@ -9,7 +9,8 @@ from itertools import batched
 from operator import itemgetter
 from typing import Any, cast
 
-from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial
+from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial, user_consent
+from audience_sync.amazon_ads.countries import accepted_country
 from audience_sync.amazon_ads.destination import MAX_IN_DATASET, destination_of_changes
 from audience_sync.amazon_ads.ids import external_user_id, id_of_person
 from audience_sync.amazon_ads.normalize import identifiers_of_all
@@ -216,6 +217,10 @@ class Translator:
         try:
             destination = destination_of_changes(audience)
             record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
+            # Extras may be unsigned, and whoever has captured an event may append them: their country adds to what the
+            # audience requires, and replaces nothing.
+            if not exits and country != audience.country and call.country and accepted_country(call.country) == country:
+                user_consent(signals, audience.country, self._policy.consent)
         except RejectedEvent as error:
             return Rejected.of(error, audience)
         if len(identities) > MAX_IN_DATASET:

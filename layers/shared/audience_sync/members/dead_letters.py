@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from audience_sync.clock import EpochMilliseconds
 from audience_sync.errors import AudienceSyncError, InvalidMessage
-from audience_sync.members.envelope import read_envelope
+from audience_sync.members.envelope import bounded, read_envelope
 from audience_sync.members.membership import MembershipChange
 from audience_sync.members.messages import ChangeMessage, DeliveryHistory, pack
 
@@ -49,9 +49,9 @@ class Failure:
         return cls(
             str(fields.get("reason", "")),
             str(fields.get("detail", "")),
-            int(fields.get("firstAt") or 0),
-            int(fields.get("lastAt") or 0),
-            int(fields.get("attempts") or 1),
+            bounded(fields.get("firstAt") or 0),
+            bounded(fields.get("lastAt") or 0),
+            bounded(fields.get("attempts") or 1),
             fields.get("status"),
             str(fields.get("requestId") or ""),
         )

@@ -15,7 +15,13 @@ from audience_sync.reasons import Reason
 MESSAGE_VERSION = 1
 MAX_MESSAGE_BYTES = 240_000  # bytes of one body; four fit into one SendMessageBatch
 MAX_ATTEMPTS = 1_000_000  # more than any message can have
-MAX_TIME = 10**15  # epoch milliseconds, far ahead
+# Epoch milliseconds of the years 1 and 9999: outside, no time can be printed.
+MIN_TIME, MAX_TIME = -62_135_596_800_000, 253_402_300_799_999
+# Limits of one change. Ingest keeps them; a change from another sender that exceeds one would fit into no row.
+MAX_MESSAGE_ID = 128  # characters; ingest keeps 100 of Segment's, and imports write their own
+MAX_CONSENT = 50_000  # characters of all signals, of which two have up to 16,384 each
+MAX_FIELDS = 16  # of one identity; Amazon has eight
+MAX_TEXT = 64  # characters of a digest, its name or a country
 EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")  # Amazon's pattern
 _SURROGATE = "\\ud"  # begins every escape of one
 
@@ -52,10 +58,15 @@ def is_audience_id(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and AUDIENCE_ID.fullmatch(value) is not None
 
 
+def is_time(value: Any) -> bool:
+    """Return whether a value is a time in epoch milliseconds."""
+    return type(value) is int and MIN_TIME <= value <= MAX_TIME
+
+
 def bounded(value: Any) -> int:
     """Read a time or a count. Raises ValueError, TypeError, OverflowError."""
     number = int(value)
-    if abs(number) > MAX_TIME:
+    if not MIN_TIME <= number <= MAX_TIME:
         raise ValueError
     return number
 

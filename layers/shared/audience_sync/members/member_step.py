@@ -81,6 +81,8 @@ def apply_changes(
     is_due = not removes and due is not None and due.at <= now  # if nothing else sends it
     upload = Action.REMOVAL if removes or is_due else None
     until = (_dated(after, upload, now, timing) if upload else after).enter_waits_until(timing)
+    if due is not None and upload is None and due.at <= now + timing.late:  # another worker may be sending it by then
+        until = max(until, due.at + timing.effective_after)
     if upload or until > now:
         return Decision(recorded, upload, repeats=is_due, settled=after.last_exit, waits_until=until)
     entered = _with_replaced_removal(entered, now, timing)
@@ -238,8 +240,12 @@ def _with_exit(
 
 
 def _last_attempt_at_an_enter(known: MemberState, now: int, timing: Timing) -> int:
-    """Return the epoch second by which the enters of a life were tried for the last time; 0 if none was (rule 4)."""
-    return now if known.owes(Action.ENTER, now, timing) else known.enter_sent
+    """Return the epoch second by which the enters of a life were tried for the last time; 0 if none was (rule 4).
+
+    One that gets due before this change is written may be sent by a worker that has read the row as it is now.
+    """
+    by_then = (second for second in (now, round(now + timing.late)) if known.owes(Action.ENTER, second, timing))
+    return next(by_then, known.enter_sent)
 
 
 def _with_replaced_removal(entered: MemberState, now: int, timing: Timing) -> MemberState:

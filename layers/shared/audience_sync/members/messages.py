@@ -8,21 +8,28 @@ from functools import lru_cache
 from itertools import batched
 from typing import Any, NamedTuple, Self
 
-from audience_sync.clock import EpochMilliseconds, EpochSeconds
+from audience_sync.clock import CLOCKS_APART, MAX_AHEAD, EpochMilliseconds, EpochSeconds
 from audience_sync.errors import InvalidMessage
 from audience_sync.members.envelope import (
     EXTERNAL_USER_ID,
     MAX_ATTEMPTS,
+    MAX_CONSENT,
+    MAX_FIELDS,
     MAX_MESSAGE_BYTES,
+    MAX_MESSAGE_ID,
+    MAX_TEXT,
     MAX_TIME,
     MESSAGE_VERSION,
     destination_in,
     is_audience_id,
+    is_time,
     read_envelope,
 )
 from audience_sync.members.membership import EVERY_AUDIENCE, MAX_IDENTITIES, Destination, MembershipChange
 from audience_sync.quick_json import compact_json
+from audience_sync.reasons import Reason
 
+MAX_WAIT = 7 * 86_400  # seconds for which the change queue keeps a message
 _WRITTEN_TOGETHER = 32  # changes, in half the time of one by one; a tenth of a message
 
 # Fields of a destination with places of their own on the envelope: the original ones. Others are in `destination`.
@@ -63,6 +70,10 @@ class DeliveryHistory:
             "origin": self.origin,
         }
         return {name: value for name, value in fields.items() if value}
+
+    def is_early(self, now: float) -> bool:
+        """Return whether the changes are not due yet at `now`, in epoch seconds; none waits for more than a week."""
+        return now < (self.unread_until or 0) <= now + MAX_WAIT
 
     @classmethod
     def from_json(cls, envelope: dict[str, Any]) -> Self:
@@ -114,6 +125,12 @@ class ChangeMessage:
         target = (audience_id, destination_in(envelope))
         read = [_change_from_json(target, change) for change in changes]
         return cls(*target, read, DeliveryHistory.from_json(envelope))
+
+    def check_times(self, now: EpochMilliseconds) -> None:
+        """Raise InvalidMessage if a change is dated ahead: no exit and no deletion would count until then."""
+        latest = now + MAX_AHEAD + CLOCKS_APART * 1000
+        if any(each.at > latest or max(each.named_at, default=0) > latest for each in self.changes):
+            raise InvalidMessage("a change is dated more than five minutes ahead", reason=Reason.TIME_AHEAD)
 
 
 REPETITION = DeliveryHistory(was_counted=True, is_repetition=True)
@@ -173,23 +190,34 @@ def change_as_json(change: MembershipChange) -> dict[str, Any]:
     return fields
 
 
+def _is_identity(identity: Any) -> bool:
+    """Return whether an identity is Amazon's field names with strings. Raises AttributeError."""
+    for name, digest in identity.items():  # a generator takes twice as long
+        if not isinstance(digest, str) or len(digest) > MAX_TEXT or len(name) > MAX_TEXT:
+            return False
+    return len(identity) <= MAX_FIELDS
+
+
 def _change_from_json(target: _Target, change: Any) -> MembershipChange:
     try:
         at, message_id, record = change["at"], change["id"], change["record"]
         valid = (
-            type(at) is int
+            is_time(at)
             and isinstance(erase := change.get("erase", False), bool)
             and isinstance(message_id, str)
+            and len(message_id) <= MAX_MESSAGE_ID
             and EXTERNAL_USER_ID.fullmatch(record["externalUserId"])
             and record["action"] in ("CREATE", "DELETE")
             and isinstance(identities := record["hashedPII"], list)
             and (len(identities) <= MAX_IDENTITIES or record["action"] == "DELETE")
-            and all(isinstance(digest, str) for identity in identities for digest in identity.values())
-            and isinstance(record.get("countryCode", ""), str)
-            and isinstance(record.get("userConsent", {}), dict)
+            and all(map(_is_identity, identities))
+            and isinstance(country := record.get("countryCode", ""), str)
+            and len(country) <= MAX_TEXT
+            and isinstance(consent := record.get("userConsent", {}), dict)
+            and not (consent and len(str(consent)) > MAX_CONSENT)
             and isinstance(named_at := change.get("namedAt", []), list)
             and len(named_at) in (0, len(identities))
-            and all(type(each) is int for each in named_at)
+            and all(map(is_time, named_at))
             and (target[0] != EVERY_AUDIENCE or (erase and record["action"] == "DELETE"))
         )
     except (KeyError, TypeError, AttributeError):

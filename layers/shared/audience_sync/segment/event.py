@@ -9,15 +9,16 @@ from enum import StrEnum
 from types import NoneType
 from typing import Any
 
+from audience_sync.clock import MAX_AHEAD
 from audience_sync.errors import RejectedEvent
 from audience_sync.reasons import Reason
 
-# Milliseconds. A sender's clock may be this far ahead; such an event is dated now, so it cannot outrank later ones.
-MAX_AHEAD = 5 * 60_000
-
 type _Object = dict[str, Any]
 
-_SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+# Not what may be a phone number, SHA-1 or SHA-256: those are personal data.
+_SAFE_ID = re.compile(
+    r"(?!(?:[._:-]*[0-9]){7,15}[._:-]*\Z)(?!(?:[0-9a-fA-F]{40}|[0-9a-fA-F]{64})\Z)[A-Za-z0-9._:-]{1,100}"
+)
 AUDIENCE_CLASSES = ("audience", "journey_step")
 
 # The types that an event needs. Segment adds other fields without notice.
@@ -123,7 +124,10 @@ def _is_readable(personas: Any) -> bool:
 
 
 def safe_id(message_id: Any, element: Any) -> str:
-    """Return `message_id` if it is short and plain, else a digest of it, or of the whole element if there is none."""
+    """Return `message_id` if it is short and plain, else a digest of it, or of the whole element if there is none.
+
+    To order the changes of a member, the same for each copy of an event. `shown_id` is for logs and answers.
+    """
     if type(message_id) is str and _SAFE_ID.fullmatch(message_id):
         return message_id
     source = message_id if message_id not in (None, "") else element
@@ -133,6 +137,14 @@ def safe_id(message_id: Any, element: Any) -> str:
     except RecursionError:  # parsed, but nested too deep to serialise
         text = b"nested too deep"
     return f"sha256:{hashlib.sha256(text).hexdigest()[:32]}"
+
+
+def shown_id(message_id: Any, index: int) -> str:
+    """Return `message_id` for logs and answers if it is short and plain, else the place of the event in its body.
+
+    A digest would be personal data: whoever sends an address in its place could look it up.
+    """
+    return message_id if type(message_id) is str and _SAFE_ID.fullmatch(message_id) else f"event-{index}"
 
 
 def is_test(event: _Object, personas: _Object | None) -> bool:
