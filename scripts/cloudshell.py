@@ -41,7 +41,8 @@ def main() -> None:
         return
     answer = getattr(client, xform_name(_camel(name)))(**given)
     if output == "text":
-        sys.stdout.write("\t".join(jmespath.search(query, answer)) + "\n")
+        found = jmespath.search(query, answer)  # the AWS CLI prints None for what is not there
+        sys.stdout.write(("\t".join(found) if isinstance(found, list) else str(found)) + "\n")
 
 
 def _camel(name: str) -> str:

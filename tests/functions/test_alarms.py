@@ -103,8 +103,8 @@ class Alarm:
             latest = [each for each in values[-periods:] if each is not None]
             if sum(map(self._is_breaching, latest)) >= (points or periods):
                 return begin + period
-            is_silent = len(values) >= periods and not latest
-            if is_silent and self.properties["TreatMissingData"] == "missing":
+            tells_of_silence = "InsufficientDataActions" in self.properties
+            if len(values) >= periods and not latest and tells_of_silence:
                 return begin + period
         return LIMIT
 

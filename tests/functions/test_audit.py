@@ -3,13 +3,12 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from audience_sync.aws.checkpoint import AUDIT, RENEWAL, Checkpoint
+from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.seen_reasons import SeenReasons
 from audience_sync.clock import Clock
@@ -356,18 +355,6 @@ def test_a_job_without_a_result_is_told_at_the_next_audit_although_the_alarm_is_
 
 REFRESH_STOPPED = "refresh_stopped: The token refresh has not run for two hours. Workers log in themselves."
 LOST = "Upload jobs of {} whose result Amazon did not report: 3. A removal that it rejected in one is parked nowhere."
-
-
-def test_a_renewal_is_overdue_26_hours_after_its_last_completed_pass(findings: FindingsHarness) -> None:
-    cloud, begin = findings.cloud, findings.today * DAY
-    row = Checkpoint(cloud.client("dynamodb"), cloud.name_of("MembershipTable"), RENEWAL)
-    row.save({"completed": str(begin)})
-    renewed = replace(AUDIENCE, settings={"renew": True})
-    assert findings.audit(30)[0] == "OK", "no audience is renewed"
-    cloud.audiences.put(renewed, created=0)
-    assert findings.audit(31)[1].startswith("renewal_overdue: No pass of the daily renewal was completed for 31 hours.")
-    row.save({"completed": str(begin + 31 * HOUR)})
-    assert findings.audit(32)[0] == "OK"
 
 
 class ErasureHarness:

@@ -48,6 +48,5 @@ AUDIENCE_SIZE_DSP = "AudienceSizeDsp"  # members; by audience
 # Published by nothing: the audit sets the state of its alarm, with what to tell as the reason.
 FINDINGS = "Findings"
 SHARES_REVOKED = "SharesRevoked"  # of datasets; ended in the last days, and not shared again
-MEMBERS_RENEWED = "MembersRenewed"  # re-sent before their TTL expired; not counted as changes again
 TOKEN_REFRESH_FAILED = "TokenRefreshFailed"  # noqa: S105 - the name of a metric
 CONSENT_ENDING = "ConsentEnding"  # runs of the token refresh in the last days of Amazon's consent, and after it
