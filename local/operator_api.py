@@ -20,8 +20,6 @@ _PARAMETERS = (  # read by the command
     "MaxCpmCents",
     "AudienceNamePrefix",
     "DataManagerAccountId",
-    "DataManagerDspAccountId",
-    "OrderingGuard",
     "BatchWindow",
 )
 _TIMES = {  # seconds, shorter than in the template; the last two are no parameters of a deployed stack

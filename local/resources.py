@@ -18,7 +18,7 @@ from local.template import ACCOUNT, REGION, STACK, Template
 MANAGER_ACCOUNT = "amzn1.ads1.ma1.local"  # of Ads Data Manager; the sandbox gives each account a data room
 DATA_MANAGER_ACCOUNTS = {  # parameters of the stack
     "manager": {"DataManagerAccountId": MANAGER_ACCOUNT},
-    "dsp": {"DataManagerDspAccountId": "ENTITY9LOCAL"},
+    "dsp": {"DataManagerAccountId": "ENTITY9LOCAL"},
     "none": {},
 }
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}

@@ -54,6 +54,9 @@ CUT = (
     "parameter_overrides = '{name}=\"VALUE\"'."
 )
 NOW = {  # parameters of earlier versions, and the constant in place of each
+    "AcceptFirstEventSignature": "no",
+    "AllowIdRetention": "no",
+    "DataManagerDspAccountId": "DataManagerAccountId",
     "ErasureAlarmDays": "4",
     "JobsConcurrency": "MaximumConcurrency",
     "LiteralEmail": "no",
@@ -62,7 +65,15 @@ NOW = {  # parameters of earlier versions, and the constant in place of each
     "MaxRecordsPerUpload": "6,000",
     "MaxUploadBytes": "1,000,000",
     "MembershipShards": "8",
+    "OrderingGuard": "yes",
     "SilentDays": "4",
+}
+BECOMES = {  # those whose other values a stack may have in use: what becomes of it
+    "AcceptFirstEventSignature": "Batches that are signed over their first event, without an event key, get a 401, and "
+    "Segment does not send them again. Have the mapping send the key in a header.",
+    "OrderingGuard": "The worker keeps a row of each member, and the table has none yet, or old ones: switch `renew` "
+    "off, and re-sync the audiences in Segment afterwards.",
+    "AllowIdRetention": "Segment can create no dataset whose hashes Amazon keeps; audience-sync audiences create can.",
 }
 UNCHECKED = (
     "SAM would read {what}, whose names nobody checks here, and would leave out a misspelt one. Write NAME=VALUE in "
@@ -205,6 +216,18 @@ def _refuse_stack(cloudformation: Any, chosen: Target) -> None:
         raise CannotDeploy(
             f"Most rows of {chosen.stack} would not be found: they are in {shards} shards, and this version looks in "
             f"{NOW['MembershipShards']}. Deploy a second stack, and re-sync the audiences in Segment."
+        )
+    for name, becomes in BECOMES.items():
+        if held.get(name, NOW[name]) != NOW[name]:
+            raise CannotDeploy(
+                f"{chosen.stack} has {name}={held[name]}, which is no longer possible. {becomes} Then set "
+                f"{name}={NOW[name]} with the version that runs, the stack's output Commit, and deploy again."
+            )
+    dsp = held.get("DataManagerDspAccountId", "")
+    if dsp and not chosen.parameters.get("DataManagerAccountId"):
+        raise CannotDeploy(
+            f"{chosen.stack} would have no account of Ads Data Manager any more: DataManagerAccountId takes the id of "
+            f"a DSP account as well. Also give DataManagerAccountId={dsp}."
         )
     key = held.get("KmsKeyArn", "")
     updated = held | dict(chosen.parameters)

@@ -100,8 +100,7 @@ def link(
     created = session.audiences.created(audience_id)
     with session.log.line("audiences link", audienceId=audience_id):
         session.audiences.put(linked, created=time.time_ns() // 1_000_000 if created is None else created)
-        if session.stack.keeps_rows:  # only once listed: later notices reach it anyway
-            queue_due_exits(session, linked)
+        queue_due_exits(session, linked)  # only once listed: later notices reach it anyway
     _warn_about_gaps(session, linked)
     ttl = report.ttl if isinstance(report, AudienceReport) else None
     note_ttl(session, audience_id, ttl)

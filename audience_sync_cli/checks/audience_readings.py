@@ -62,7 +62,7 @@ class AudienceReadings(StackReadings):
             NotThere: there is no such stack.
             WrongUsage: several audiences have that key or external id.
         """
-        uncounted = {} if counts_members and session.stack.keeps_rows else {"members": None}
+        uncounted = {} if counts_members else {"members": None}
         try:
             return cls(session, find(session, name), days, known=uncounted)
         except NotThere:
@@ -103,11 +103,6 @@ class AudienceReadings(StackReadings):
     def delivers(self) -> bool:
         """The parameter Enabled."""
         return self.session.stack.parameters.get("Enabled", "yes") == "yes"
-
-    @Reading
-    def keeps_rows(self) -> bool:
-        """The parameter OrderingGuard; without it there are no member rows."""
-        return self.session.stack.keeps_rows
 
     @Reading
     def traffic(self) -> Traffic:

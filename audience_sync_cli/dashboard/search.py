@@ -49,8 +49,6 @@ def find(session: Session, wanted: str) -> list[Found]:
 
 
 def _members(session: Session, member: str) -> Iterator[Found]:
-    if not session.stack.keeps_rows:
-        return
     audiences = session.audiences.with_unlinked()
     ids = [each.audience_id for each in audiences]
     rows = session.members.read((each, member) for each in (*ids, EVERY_AUDIENCE))

@@ -18,12 +18,6 @@ class Explained(NamedTuple):
     remedy: str  # a sentence; empty if it passes without a person
 
 
-_EXIT = Explained(
-    "an exit without identifiers, of a member of whom no row is stored",
-    "Drop it. If the person is in the audience, remove them at Amazon.",
-)
-
-
 _REDRIVE = "Redrive it: the person is to leave."
 _CORRECT = "If the detail names a field, correct the source and drop it: Segment's next event is sent. Else redrive it."
 
@@ -63,7 +57,7 @@ def explained(reason: str) -> Explained:
 
 def parked(reason: str, changes: Sequence[MembershipChange] = ()) -> Explained:
     """Explain why changes of one audience are in the dead letter queue, with the remedy for what they are."""
-    known = _EXIT if reason == Reason.NO_IDENTIFIER else explained(reason)
+    known = explained(reason)
     if reason == Reason.ACCESS_DENIED and any(not is_of_audience_api(each.destination) for each in changes):
         return known._replace(remedy=known.remedy.replace("terms show", "terms show --api data-manager"))
     if reason == Reason.JOB_REJECTED and changes:

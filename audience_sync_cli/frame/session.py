@@ -99,7 +99,6 @@ class Session:
         parameters = self.stack.parameters
         return Policy(
             consent="pass" if parameters.get("ConsentPolicy") == "pass" else "require",
-            keeps_rows=self.stack.keeps_rows,
             needs_time=not self.stack.api,
         )
 
@@ -136,10 +135,7 @@ class Session:
         from audience_sync.amazon_ads.data_manager.accounts import Account
         from audience_sync.amazon_ads.data_manager.client import DataManager
 
-        parameters = self.stack.parameters
-        account = Account.from_parameters(
-            parameters.get("DataManagerAccountId", ""), parameters.get("DataManagerDspAccountId", "")
-        )
+        account = Account.from_parameter(self.stack.parameters.get("DataManagerAccountId", ""))
         if account is None:
             raise NotThere(
                 "The stack names no account of Ads Data Manager.",

@@ -78,14 +78,9 @@ class Stack:
         return self["EventsQueue"] if self.parameters.get("EventQueue") == "yes" else None
 
     @property
-    def keeps_rows(self) -> bool:
-        """Whether the worker stores member rows: not with OrderingGuard=no."""
-        return self.parameters.get("OrderingGuard") != "no"
-
-    @property
     def accepts_old_additions(self) -> bool:
-        """Whether additions of any age are accepted: on request, or because no exit is stored anyway."""
-        return self.parameters.get("AcceptOldEvents") == "yes" or not self.keeps_rows
+        """Whether additions of any age are accepted."""
+        return self.parameters.get("AcceptOldEvents") == "yes"
 
     @property
     def batch_window(self) -> float:

@@ -70,7 +70,7 @@ def compare(
     """
     known, members = find(session, audience), MemberFile.named(file)
     note_others_of_key(session, known, audience)
-    _check(session, members, options)
+    _check(members, options)
     with members.rows() as rows:
         how, at = reading.reading(rows, exits=False), reading.time(session, members)
         show_columns(session.screen, rows.columns, how)
@@ -103,12 +103,10 @@ def compare(
     )
 
 
-def _check(session: Session, file: MemberFile, options: RepairOptions) -> None:
+def _check(file: MemberFile, options: RepairOptions) -> None:
     options.check()
     if options.repair and file.path is None:
         raise WrongUsage("A repair reads the file twice.", "Pass the path of a file.")
-    if not session.stack.keeps_rows:
-        raise WrongUsage("This stack does not store member rows (OrderingGuard=no).", "There is nothing to compare.")
 
 
 def _read(session: Session, rows: Rows, reading: Reading, audience: Audience, at: int) -> Comparison:

@@ -98,7 +98,7 @@ def planned(
         at = _time_of_interrupted(begun, at if reading.at else None)
     if not options.exits:
         require_remembered_exits(session, at)
-    if session.stack.keeps_rows and not (options.exits or options.include_erased):
+    if not (options.exits or options.include_erased):
         how = replace(how, erased_among=erased_among(session, audience))
     return Plan(file, audience, how, policy, at, digest, state, begun, options.resume)
 

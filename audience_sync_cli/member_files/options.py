@@ -158,8 +158,6 @@ def require_remembered_exits(session: Session, at: int) -> None:
 
 def forgotten_exits(session: Session, at: int) -> str | None:
     """Return why members who left after the file was written may be added again; None if that cannot happen."""
-    if not session.stack.keeps_rows:
-        return "This stack does not store member rows (OrderingGuard=no): members who have left are added again."
     since = round(session.now() * 1000) - KEEP_EXIT * 1000
     if at >= since:
         return None

@@ -196,7 +196,7 @@ class RowChanges:
         return signals
 
     def _left_out(self, row: int, reason: str, member: str | None, fields: Mapping[str, Any]) -> LeftOut:
-        if member and self._policy.keeps_rows:
+        if member:
             try:
                 require_no_denial([fields.get(name) for name in SIGNALS])
             except RejectedEvent as denial:  # outweighs any other reason

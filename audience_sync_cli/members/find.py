@@ -21,7 +21,7 @@ from audience_sync_cli.members.erasure_sentences import Part
 from audience_sync_cli.members.find_report import answer, next_lines, parts, person_part
 from audience_sync_cli.members.id_list import REQUEST, SHOWN, lines_of
 from audience_sync_cli.members.member import person_json
-from audience_sync_cli.members.people import backups_of, people, require_rows, unreadable
+from audience_sync_cli.members.people import backups_of, people, unreadable
 from audience_sync_cli.members.proof import head_of, show_report
 from audience_sync_cli.stack.dead_event_text import named_in
 from audience_sync_cli.stack.dead_events import DeadEvents, unread_sentence
@@ -60,7 +60,6 @@ def find(
         session.screen.note(f"Line {line} is not searched: {why}.", style="yellow")
     if not values:
         raise WrongUsage("There is no value to search.", "Give an e-mail address, phone number, SHA-256 or id.")
-    require_rows(session)
     with session.log.line("member find", values=len(values), **checked_request(request)) as logged:
         report, shown = _searched(session, values)
         logged |= {"people": len(report["people"]), "events": len(report["events"])}

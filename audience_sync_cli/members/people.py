@@ -11,7 +11,6 @@ from audience_sync.members.erasure.status import Progress, erasure_status
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member
 from audience_sync.operations.erasure_check import ROWS_AT_ONCE
-from audience_sync_cli.frame.errors import OperatorError
 from audience_sync_cli.frame.session import Session
 from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.members.erasure_report import Person
@@ -44,7 +43,6 @@ def people(session: Session, members: Sequence[str], damaged: list[str] | None =
 
     Damaged rows are named in `damaged`, in sentences. Without it, raises RowUnreadable.
     """
-    require_rows(session)
     audiences, wanted = session.audiences.with_unlinked(), {*members}
     found, unread = peek(session, lambda each: each.is_about(wanted))
     parked: defaultdict[str, list[DeadLetterMessage]] = defaultdict(list)
@@ -89,13 +87,3 @@ def label(audience: Audience) -> str:
 def unreadable(member: Member) -> str:
     """Return the sentence about a damaged row."""
     return f"The row of {member[1]} in audience {member[0]} cannot be read: restore or delete it."
-
-
-def require_rows(session: Session) -> None:
-    """Refuse a stack that stores no rows of members. Raises OperatorError."""
-    if not session.stack.keeps_rows:
-        raise OperatorError(
-            "This stack does not store member rows (OrderingGuard=no): it knows neither what to remove nor what was "
-            "erased.",
-            "Remove people from the audiences at Amazon by hand.",
-        )

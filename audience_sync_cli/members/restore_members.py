@@ -105,8 +105,6 @@ def _note_renewed(session: Session, audiences: Sequence[Audience]) -> None:
 
 def _described(session: Session, table: str) -> dict[str, Any]:
     """Return DynamoDB's description of the source. Raises NotThere, TryLater, WrongUsage if it cannot be copied."""
-    if not session.stack.keeps_rows:
-        raise WrongUsage("This stack does not store member rows (OrderingGuard=no).", "Set it to yes, and re-sync.")
     if table == session.stack["MembershipTable"]:
         raise WrongUsage("That is the stack's own membership table.", "Name the table to copy from.")
     try:

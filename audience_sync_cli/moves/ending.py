@@ -9,7 +9,7 @@ from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.members.member_state import LONGEST_JOB
 from audience_sync.members.membership import Audience
 from audience_sync_cli.frame.command_lines import to_paste
-from audience_sync_cli.frame.errors import OperatorError, ReportedAsUnfinished
+from audience_sync_cli.frame.errors import ReportedAsUnfinished
 from audience_sync_cli.frame.screen import counted, iso_time
 from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.frame.times import HOUR, MINUTE
@@ -58,11 +58,6 @@ def end(
     After a move, ending the old audience first sends the new one any changes it still lacks, and ending the new one
     takes the move back.
     """
-    if not session.stack.keeps_rows:
-        raise OperatorError(
-            "This stack does not store member rows (OrderingGuard=no), so the members to remove are unknown.",
-            "Use `audience-sync audiences update --ttl-days 0`, then `audience-sync audiences unlink`.",
-        )
     plan = planned_end(session, find(session, audience, with_unlinked=True))
     known = plan.audience
     _confirm(session, plan)

@@ -64,11 +64,6 @@ class MovePlan:
 
 def planned(session: Session, name: str, to: Api, options: MoveOptions) -> MovePlan:
     """Plan a move, or the rest of one. Raises WrongUsage, NotThere, OperatorError."""
-    if not session.stack.keeps_rows:
-        raise OperatorError(
-            "This stack does not store member rows (OrderingGuard=no), so the members to move are unknown.",
-            "Create another audience, link it to the key, and re-sync it in Segment.",
-        )
     source = find(session, name)
     _check_source(session, source, to)
     if to is Api.DATA_MANAGER:

@@ -90,7 +90,7 @@ def peek_erased(session: Session, is_wanted: Condition) -> tuple[list[DeadLetter
     """
     if not session.stack.event_queue:
         return [], True
-    notices = chain.from_iterable(session.member_scan.deletion_notices() if session.stack.keeps_rows else ())
+    notices = chain.from_iterable(session.member_scan.deletion_notices())
     people = {each.state.member[1] for each in notices if each.expires_at > session.now()}
     queue = DeadEvents.of(session.stack)
     matching, _ = peek(

@@ -35,7 +35,7 @@ def audience_id_of(session: Session, name: str) -> str:
 
 def with_erased(session: Session, messages: Sequence[DeadLetterMessage]) -> list[DeadLetterMessage]:
     """Mark dead letters whose changes are all older than the deletion notice about their person. Raises Unavailable."""
-    people = {member for each in messages for member in each.members} if session.stack.keeps_rows else set()
+    people = {member for each in messages for member in each.members}
     notices = session.members.read((EVERY_AUDIENCE, person) for person in people) if people else {}
     newest = {person: state.version for (_, person), state in notices.items()}
 

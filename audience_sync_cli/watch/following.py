@@ -116,9 +116,6 @@ class Following:
             self._look_for_blockers(open_ways)
 
     def _look_at_rows(self, way: Way) -> None:
-        if not self._session.stack.keeps_rows:  # no rows to check
-            way.row_at = round(self._posted_there * 1000)
-            return
         wanted = [change.member for change in way.pending]
         notices = [(EVERY_AUDIENCE, member) for _, member in wanted]
         states = self._session.members.read(dict.fromkeys([*wanted, *notices]))

@@ -78,7 +78,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
             account = settings.account
             data_manager = DataManager(session, settings.hosts.api, tokens, account) if account else None
             ceiling, prefix = settings.max_cpm_cents, settings.audience_name_prefix
-            limits = Limits(settings.allowed_targets, settings.allow_id_retention)
+            limits = Limits(settings.allowed_targets)
             audiences = Audiences(table, locks, amazon, CLOCK, max_cpm_cents=ceiling, limits=limits, name_prefix=prefix)
             if request.route == "POST /v1/audiences/get":
                 found = audiences.find(extras, data_manager)

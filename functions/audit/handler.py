@@ -110,7 +110,7 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     else:
         checkpoint.advance(result.until)
     _report_rejections(settings, store, seen, now)
-    if settings.ordering_guard and now % ERASURES_EVERY < HOUR:
+    if now % ERASURES_EVERY < HOUR:
         _check_erasures(settings, dynamodb, CLOCK.deadline(context) - RESERVE)
     _report_findings(settings, dynamodb, signs, store, now)
     return {"reconciledUntil": result.until, "missing": result.missing}
@@ -127,8 +127,7 @@ def _report_rejections(settings: AuditSettings, store: MetricStore, seen: SeenRe
     series = store.read({f"m{number}": each for number, each in enumerate(metrics)}, now - rejections.COUNTED, now)
     sums = [sum(each.values()) for each in series.values()]
     counts = dict(zip(reasons, sums, strict=False))
-    if settings.ordering_guard:
-        counts |= dict.fromkeys(counts.keys() & {Reason.CONSENT_DENIED}, 0.0)  # accepted: these people are removed
+    counts |= dict.fromkeys(counts.keys() & {Reason.CONSENT_DENIED}, 0.0)  # accepted: these people are removed
     reported = seen.all()
     reports = rejections.to_report(counts, sum(sums[len(reasons) :]), reported, now)
     for reason in reports:

@@ -50,7 +50,6 @@ def dependencies() -> Dependencies:
             Clock(),
         ),
         Clock(),
-        accept_first_event=settings.accept_first_event_signature,
         on_authenticated=telemetry.CredentialUse(time.monotonic).report,
     )
     return Dependencies(settings.allowed_sources, intake)

@@ -28,7 +28,6 @@ from audience_sync.errors import AudienceSyncError, InvalidMessage, NotConnected
 from audience_sync.members.job_messages import DeletionMessage, JobMessage, read_job_queue
 from audience_sync.operations.job_tracking import RESERVE, JobCheck, JobContext, JobOutcome, JobTracker
 from audience_sync.operations.people_deletion import DeletionContext, DeletionReport, PeopleDeletion
-from audience_sync.reasons import Reason
 from audience_sync.runtime import audience_numbers, metric_names, telemetry
 from audience_sync.runtime.amazon_auth import access_tokens
 from audience_sync.runtime.settings import JobsSettings
@@ -47,7 +46,7 @@ class Dependencies(NamedTuple):
     changes: Queue
     jobs: Queue
     dead_letters: Queue
-    members: MembershipTable | None  # None without OrderingGuard
+    members: MembershipTable
     audiences: AudienceListing
     published: Callable[[str], Checkpoint]  # the row of an audience's published numbers
     tokens: AccessTokens
@@ -60,14 +59,12 @@ def dependencies() -> Dependencies:
     secrets = client("secretsmanager", read_timeout=3.0)
     sqs = client("sqs", read_timeout=3.0, connections=AT_ONCE)
     dynamodb = client("dynamodb", read_timeout=3.0, connections=AT_ONCE * THREADS, validate=False)
-    members = MembershipTable(dynamodb, settings.membership_table, Sharding(), CLOCK)
     return Dependencies(
         settings,
         Queue(sqs, settings.change_queue_url, time.monotonic),
         Queue(sqs, settings.job_queue_url, time.monotonic),
         Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
-        # Without the ordering guard the rows are outdated: nothing writes them.
-        members if settings.ordering_guard else None,
+        MembershipTable(dynamodb, settings.membership_table, Sharding(), CLOCK),
         AudienceListing(AudienceTable(dynamodb, settings.audience_table), time.monotonic),
         partial(Checkpoint, dynamodb, settings.membership_table, PUBLISHED),
         access_tokens(settings, secrets),
@@ -143,7 +140,7 @@ def _delete(
     parts: Dependencies, session: requests.Session, message: DeletionMessage, deadline: float
 ) -> DeletionReport:
     settings = parts.settings
-    if settings.account is None or parts.members is None:
+    if settings.account is None:
         raise NotConnected("no account of Ads Data Manager is set; deploy with the parameter DataManagerAccountId")
     amazon = DataManager(session, settings.hosts.api, parts.tokens, settings.account)
     context = DeletionContext(
@@ -181,7 +178,6 @@ def _emit_metrics(check: JobCheck) -> None:
             # Counted as delivered when the upload was accepted; the job has shown otherwise.
             metric_names.CHANGES_DELIVERED: -check.counted,
             metric_names.CHANGES_PARKED: check.counted,
-            metric_names.REJECTED_RECORDS_UNTRACKED: check.untracked,
         }
     )
 
@@ -198,5 +194,3 @@ def _log(check: JobCheck) -> None:
         erased=check.erased,
     )
     telemetry.warn_of_damaged_rows(check.unread)
-    if check.untracked:
-        logger.warning("rejected records not parked", **ids, reason=Reason.UNGUARDED, records=check.untracked)

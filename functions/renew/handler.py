@@ -13,7 +13,7 @@ from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.operations.renewal import Renewal, RenewalReport
-from audience_sync.runtime import metric_names, telemetry
+from audience_sync.runtime import telemetry
 from audience_sync.runtime.settings import RenewSettings
 from audience_sync.runtime.telemetry import logger, reporting
 
@@ -36,7 +36,7 @@ def dependencies() -> Dependencies:
     """Build once per execution environment, on the first invocation."""
     settings = RenewSettings.from_env(os.environ)
     dynamodb = client("dynamodb", read_timeout=5.0, attempts=4)  # a page is a megabyte of rows
-    scan = MembershipScan(dynamodb, settings.membership_table, Sharding()) if settings.ordering_guard else None
+    scan = MembershipScan(dynamodb, settings.membership_table, Sharding())
     checkpoint = Checkpoint(dynamodb, settings.membership_table, RENEWAL)
     queue = Queue(client("sqs", read_timeout=3.0), settings.change_queue_url, time.monotonic)
     return Dependencies(settings, dynamodb, Renewal(scan, checkpoint, queue, CLOCK))
@@ -50,13 +50,8 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     # A list of its own for each run, so that a setting that was just changed takes effect.
     audiences = AudienceTable(dynamodb, settings.audience_table)
     report = renewal.run(audiences.all(), deadline=deadline)
-    _emit_metrics(report)
     _log(report)
     return {"renewed": report.renewed, "reason": report.reason}
-
-
-def _emit_metrics(report: RenewalReport) -> None:
-    telemetry.count(**{metric_names.MEMBERS_RENEWED: report.renewed})
 
 
 def _log(report: RenewalReport) -> None:

@@ -73,7 +73,7 @@ def dependencies() -> Dependencies:
             Queue(once, settings.change_queue_url, time.monotonic),
             dead_letters=Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
             jobs=Queue(sqs, settings.job_queue_url, time.monotonic),
-            members=members if settings.ordering_guard else None,
+            members=members,
             audiences=audiences.with_unlinked,
             limits=Limits(settle=settings.settle_seconds, timings=settings.timings),
             clock=CLOCK,

@@ -115,8 +115,8 @@ def call_audience_api(api: Api) -> None:
 
 def call_data_manager(_: Api) -> None:
     dataset = new_dataset(SETTINGS | {"idRetention": False, "shares": SHARES})
-    for is_manager in (True, False):
-        amazon = DataManager(requests.Session(), "", NO_TOKENS, Account("1", is_manager=is_manager))
+    for account_id in ("amzn1.ads1.ma1.x", "ENTITY1"):
+        amazon = DataManager(requests.Session(), "", NO_TOKENS, Account(account_id))
         amazon.accept_terms(amazon.terms())
         amazon.data_room()
         amazon.make_data_room()

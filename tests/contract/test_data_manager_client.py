@@ -32,7 +32,7 @@ from tests.support.aws_fixtures import CREDENTIALS, build_sandbox
 from tests.support.doubles.secrets import StoredSecret
 from tests.support.servers import Served, serve
 
-MANAGER, ADVERTISER = Account("amzn1.ads1.ma1.x", is_manager=True), Account("ENTITY9", is_manager=False)
+MANAGER, ADVERTISER = Account("amzn1.ads1.ma1.x"), Account("ENTITY9")
 NEW = {"name": "lapsed-buyers", "countryCode": "DE", "description": "d"}
 MEMBERS_PATH = "/adm/audiences/*/members"
 SHARES_PATH = "/adm/sharingRules"

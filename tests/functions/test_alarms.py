@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.operations.audit import HOUR
 from local.template import ROOT, Template
@@ -104,8 +103,8 @@ class Alarm:
             latest = [each for each in values[-periods:] if each is not None]
             if sum(map(self._is_breaching, latest)) >= (points or periods):
                 return begin + period
-            is_silent = len(values) >= periods and not latest
-            if is_silent and self.properties["TreatMissingData"] == "missing":
+            tells_of_silence = "InsufficientDataActions" in self.properties
+            if len(values) >= periods and not latest and tells_of_silence:
                 return begin + period
         return LIMIT
 
@@ -150,7 +149,7 @@ def told_after(findings: FindingsHarness, fault: str, name: str) -> int:
     begin = (findings.today - 2) * DAY + 4 * HOUR  # of the fault; the last audit was just before
     cloud, tables = findings.cloud, findings.cloud.client("dynamodb")
     is_renewed, is_overdue = replace(AUDIENCE, settings={"renew": True}), fault.startswith("Renew")
-    AudienceTable(tables, cloud.name_of("AudienceTable")).put(is_renewed if is_overdue else AUDIENCE, created=0)
+    cloud.audiences.put(is_renewed if is_overdue else AUDIENCE, created=0)
     if is_overdue:  # the run that is due now fails, stops early, or does not begin
         row = Checkpoint(tables, cloud.name_of("MembershipTable"), RENEWAL)
         row.save({"completed": str(begin - DAY)})

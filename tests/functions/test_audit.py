@@ -3,14 +3,12 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.aws.checkpoint import AUDIT, RENEWAL, Checkpoint
+from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.seen_reasons import SeenReasons
 from audience_sync.clock import Clock
@@ -189,9 +187,9 @@ def reject(harness: AuditHarness, *events: dict[str, Any], ago: float = AGO) -> 
     harness.publish_metrics(ago)
 
 
-def new_reasons(harness: AuditHarness, ordering_guard: str = "yes") -> float:
+def new_reasons(harness: AuditHarness) -> float:
     """Run the audit, and return how many reasons it reports."""
-    harness.audit(ORDERING_GUARD=ordering_guard)
+    harness.audit()
     lines = [json.loads(line) for line in harness.printed().splitlines()]
     return sum(sum(line.get("RejectionReasonsNew", [])) for line in lines)
 
@@ -238,7 +236,7 @@ def test_denials_of_consent_that_were_accepted_are_reported_when_they_are_new_on
     denies = json.loads((EXAMPLES / "11-track-eu-consent-denied.json").read_bytes())
     harness.accept(*[denies] * 100)
     harness.publish_metrics()
-    assert [new_reasons(harness), new_reasons(harness), new_reasons(harness, "no")] == [1, 0, 1]
+    assert [new_reasons(harness), new_reasons(harness)] == [1, 0]
 
 
 def test_reasons_of_another_stack_are_not_reported(harness: AuditHarness) -> None:
@@ -310,7 +308,7 @@ def test_an_audience_that_shrinks_sets_off_the_alarm_once_with_the_sentence_of_d
     findings: FindingsHarness, printed: Callable[[], str]
 ) -> None:
     unknown = Audience("adm-1", destination=Destination.of({"api": "of a later version"}))
-    AudienceTable(findings.cloud.client("dynamodb"), findings.cloud.name_of("AudienceTable")).put(unknown, created=1)
+    findings.cloud.audiences.put(unknown, created=1)
     findings.put(5_000, range(-60, -3))
     assert findings.audit(-70)[0] == "OK"
     findings.put(1_000, range(-3, 2))
@@ -359,18 +357,6 @@ def test_a_job_without_a_result_is_told_at_the_next_audit_although_the_alarm_is_
 
 REFRESH_STOPPED = "refresh_stopped: The token refresh has not run for two hours. Workers log in themselves."
 LOST = "Upload jobs of {} whose result Amazon did not report: 3. A removal that it rejected in one is parked nowhere."
-
-
-def test_a_renewal_is_overdue_26_hours_after_its_last_completed_pass(findings: FindingsHarness) -> None:
-    cloud, begin = findings.cloud, findings.today * DAY
-    row = Checkpoint(cloud.client("dynamodb"), cloud.name_of("MembershipTable"), RENEWAL)
-    row.save({"completed": str(begin)})
-    renewed = replace(AUDIENCE, settings={"renew": True})
-    assert findings.audit(30)[0] == "OK", "no audience is renewed"
-    AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).put(renewed, created=0)
-    assert findings.audit(31)[1].startswith("renewal_overdue: No pass of the daily renewal was completed for 31 hours.")
-    row.save({"completed": str(begin + 31 * HOUR)})
-    assert findings.audit(32)[0] == "OK"
 
 
 class ErasureHarness:
@@ -427,10 +413,6 @@ def test_erasures_are_counted_and_closed_every_six_hours(erasures: ErasureHarnes
     assert erasures.steps("cust_1") == [StepKind.NOTICE]
     assert erasures.check(after=5 * 24 * HOUR) == CHECKED | {"open": 1, "overdue": 1, "closed": 0}
     assert erasures.metrics["ErasuresOverdue"] == [1.0]
-
-
-def test_erasures_are_not_checked_without_the_ordering_guard(erasures: ErasureHarness) -> None:
-    assert erasures.check(ORDERING_GUARD="no") == {}
 
 
 def test_an_incomplete_erasure_check_publishes_no_overdue_count(erasures: ErasureHarness) -> None:

@@ -24,7 +24,7 @@ from tests.support.cloud import AUDIENCE, EVENT_KEY, Cloud, Context
 from tests.support.invocations import EMAIL, GRANTED, check_jobs, dataset_body, deliver, notice, take
 
 MANAGER = {"DATA_MANAGER_ACCOUNT_ID": MANAGER_ACCOUNT, "DATA_MANAGER_SECONDS": "0", "LATE_SECONDS": "0"}
-DSP = {"DATA_MANAGER_DSP_ACCOUNT_ID": "ENTITY1ABC", "DATA_MANAGER_SECONDS": "0", "LATE_SECONDS": "0"}
+DSP = {"DATA_MANAGER_ACCOUNT_ID": "ENTITY1ABC", "DATA_MANAGER_SECONDS": "0", "LATE_SECONDS": "0"}
 SHARES = [{"advertiserId": "ENTITY2XYZ", "marketplace": "US"}, {"amcInstanceId": "amc1a2b", "marketplace": "DE"}]
 REQUEST = {"audienceName": "Lapsed premium buyers", "api": "data-manager", "countryCode": "DE", "shares": SHARES}
 
@@ -173,11 +173,9 @@ def test_a_listed_dataset_gets_no_share_from_a_repeated_create_request(
     assert '"fields":["shares"]' in printed()
 
 
-@pytest.mark.parametrize(("allowed", "status"), [("no", 400), ("yes", 200)])
-def test_amazon_retains_ids_only_if_the_operator_allows_it(cloud: Cloud, allowed: str, status: int) -> None:
-    got, answer = create(cloud, MANAGER | {"ALLOW_ID_RETENTION": allowed}, idRetention=True)
-    assert got == status
-    assert status == 200 or [fault["field"] for fault in answer["faults"]] == ["idRetention"]
+def test_segment_cannot_have_amazon_retain_ids(cloud: Cloud) -> None:
+    status, answer = create(cloud, idRetention=True)
+    assert (status, [fault["field"] for fault in answer["faults"]]) == (400, ["idRetention"])
 
 
 @pytest.mark.parametrize(

@@ -115,13 +115,10 @@ def test_a_signed_event_needs_no_key(cloud: Cloud) -> None:
     assert post(cloud, ENTERED, JSON | {"x-signature": signature})[0] == 200
 
 
-@pytest.mark.parametrize(("allowed", "status"), [("no", 401), ("yes", 200)])
-def test_a_batch_signed_over_its_first_event_needs_accept_first_event_signature(
-    cloud: Cloud, allowed: str, status: int
-) -> None:
+def test_a_batch_signed_over_its_first_event_needs_a_key(cloud: Cloud) -> None:
     body, headers = segment_request(people(2), EVENT_KEY, SIGNING_SECRET)
     del headers["authorization"]
-    assert post(cloud, body, headers, ACCEPT_FIRST_EVENT_SIGNATURE=allowed)[0] == status
+    assert post(cloud, body, headers)[0] == 401
 
 
 def test_work_grows_linearly_with_the_number_of_events(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,25 +227,12 @@ def test_an_event_that_one_audience_of_a_shared_key_rejects_is_accepted_and_coun
     assert [line["EventsRejectedByReason"] for line in lines if line.get("reason") and "_aws" in line] == [[1.0]]
 
 
-def test_without_the_ordering_guard_a_denial_rejects_an_enter_and_lets_an_exit_through(cloud: Cloud) -> None:
-    denies = json.loads((EXAMPLES / "11-track-eu-consent-denied.json").read_bytes())
-    denies["context"]["personas"]["external_audience_id"] = AUDIENCE.audience_id
-    status, answer = post(cloud, json.dumps(denies).encode(), ORDERING_GUARD="no")
-    assert (status, [each["reason"] for each in answer["rejections"]]) == (400, ["consent_denied"])
-    key = denies["context"]["personas"]["computation_key"]
-    leaves = denies | {"event": "Audience Exited", "properties": denies["properties"] | {key: False}}
-    assert post(cloud, json.dumps(leaves).encode(), ORDERING_GUARD="no")[1]["accepted"] == 1
-    (change,) = cloud.changes()
-    assert change["record"]["action"] == "DELETE"
-
-
 def test_an_enter_over_33_days_old_is_rejected_by_default(cloud: Cloud) -> None:
     status, answer = post(cloud, ENTERED, ACCEPT_OLD_EVENTS="no")
     assert (status, answer["rejections"][0]["reason"]) == (400, "time_too_old")
     assert cloud.messages() == []
     assert post(cloud, EXITED, ACCEPT_OLD_EVENTS="no")[0] == 200
     assert post(cloud, ENTERED, ACCEPT_OLD_EVENTS="yes")[0] == 200
-    assert post(cloud, ENTERED, ACCEPT_OLD_EVENTS="no", ORDERING_GUARD="no")[0] == 200
 
 
 def test_all_rejections_are_counted_and_the_first_20_are_listed(cloud: Cloud) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.aws.checkpoint import Checkpoint
 from audience_sync.clock import Clock
+from audience_sync.errors import Unavailable
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.membership import Destination
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
@@ -42,11 +44,11 @@ def test_the_numbers_of_an_audience_are_published_once_a_day_unless_they_change(
 ) -> None:
     noon = int(time.time()) // DAY * DAY + DAY // 2
 
-    def published(second: int, member: str, **variables: str) -> dict[str, float]:
+    def published(second: int, member: str) -> dict[str, float]:
         monkeypatch.setattr(handler, "CLOCK", Clock(now=lambda: second))
         deliver(cloud, body(change(member, at=second)))
         printed()
-        assert check_jobs(cloud, milliseconds=180_000, **variables) == []
+        assert check_jobs(cloud) == []
         return {name: float(value) for name, value in re.findall(r'"(Audience\w+)":\[(.*?)\]', printed())}
 
     first = published(noon, "m1")
@@ -54,8 +56,12 @@ def test_the_numbers_of_an_audience_are_published_once_a_day_unless_they_change(
     assert published(noon + 1, "m1") == {}
     assert published(noon + 2, "m2")["AudienceReceived"] == 2, "the audience fills"
     assert published(noon + DAY, "m2").keys() == first.keys()
-    unreadable = {"ORDERING_GUARD": "no", "MEMBERSHIP_TABLE": "missing"}
-    assert published(noon + DAY, "m2", **unreadable).keys() == first.keys(), "a second value rather than none"
+    monkeypatch.setattr(Checkpoint, "position", unreadable)
+    assert published(noon + DAY, "m2").keys() == first.keys(), "a second value rather than none"
+
+
+def unreadable(_: Checkpoint) -> None:
+    raise Unavailable("the membership table does not answer")
 
 
 def test_a_rejected_record_counts_as_parked_instead_of_delivered(cloud: Cloud, printed: Callable[[], str]) -> None:
@@ -89,22 +95,6 @@ def test_a_job_without_time_for_its_check_stays_in_the_queue(cloud: Cloud) -> No
     assert len(check_jobs(cloud, milliseconds=int(MIN_TIME_PER_CHECK * 1000) - 1000)) == 1
     assert job_messages(cloud) == before
     assert check_jobs(cloud) == [], "the next run checks it"
-
-
-def test_without_the_ordering_guard_no_change_is_parked_from_an_outdated_row(
-    cloud: Cloud, printed: Callable[[], str]
-) -> None:
-    deliver(cloud, body(change("cust_1")))  # with the guard: the row says that the member is in
-    check_jobs(cloud)
-    cloud.fault(UPLOADS, {"job": {"failed": ["cust_1"]}})
-    deliver(cloud, body(change("cust_1", at=2, exits=True)), ORDERING_GUARD="no")
-    printed()
-    assert check_jobs(cloud, ORDERING_GUARD="no") == []
-    assert cloud.messages("DeadLetterQueue") == []
-    text = printed().replace(" ", "")
-    assert '"RejectedRecordsUntracked":[1.0]' in text
-    assert "rejectedrecordsnotparked" in text
-    assert "ChangesDelivered" not in text
 
 
 def test_a_job_unknown_to_amazon_counts_as_unresolved(cloud: Cloud, printed: Callable[[], str]) -> None:

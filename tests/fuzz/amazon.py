@@ -64,7 +64,7 @@ def read_answer(data: bytes) -> None:
             *(lambda: amazon.create_connection({}), lambda: amazon.delete_connection("c"), amazon.terms),
             amazon.profiles,
         )
-        account = Account("account-1", is_manager=True)
+        account = Account("amzn1.ads1.ma1.x")
         manager = DataManager(session, "https://amazon.example", tokens, account, lambda: 0.0, lambda: NOW)
         calls += (
             *(manager.terms, manager.data_room, manager.make_data_room, lambda: manager.create_dataset({})),

@@ -66,15 +66,15 @@ RICH = [  # every directive, and every field
 
 
 def accept_events(data: bytes) -> None:
-    """Input: an HTTP message; `x-signature: valid` and `first` stand for a right one, over the body or its first event.
+    """Input: an HTTP message; `x-signature: valid` and `first` stand for one over all of the body, or its first event.
 
-    Only a request that carries a key or a right signature is let in. Its body becomes changes, or InvalidRequest (also
+    Only a request that carries a key or the former is let in. Its body becomes changes, or InvalidRequest (also
     TooLarge); a change is one that Amazon takes and that a message carries unharmed; a rejection repeats nothing.
     """
     message, is_signed = _signed(data)
     keyring = Keyring.from_json(SECRET)
     try:
-        keyring.authenticate_events(message.headers, message.body, accept_first_event=True, now=0.0)
+        keyring.authenticate_events(message.headers, message.body, now=0.0)
     except Unauthorized:
         assert not is_signed, "a right signature is refused"
     else:
@@ -111,7 +111,7 @@ def written(change: MembershipChange) -> str:
 
 
 def _signed(data: bytes) -> tuple[Message, bool]:
-    """Read a message, with a right signature in place of `valid` and `first`; and whether it has one."""
+    """Read a message, with a signature in place of `valid` and `first`; and whether it is over the whole body."""
     message = Message.of(data)
     wanted = message.headers.get("x-signature")
     if wanted == "valid":
@@ -123,7 +123,7 @@ def _signed(data: bytes) -> tuple[Message, bool]:
     if text is None:
         return message, False
     signature = hmac.new(SIGNING_SECRET.encode(), text, hashlib.sha1).hexdigest()
-    return message._replace(headers=message.headers | {"x-signature": signature}), True
+    return message._replace(headers=message.headers | {"x-signature": signature}), wanted == "valid"
 
 
 def _first_element(body: bytes) -> bytes | None:

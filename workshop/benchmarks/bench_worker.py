@@ -1,7 +1,7 @@
 """Members a second that one worker delivers on one processor: `.venv/bin/python -m workshop.benchmarks.bench_worker`.
 
 It runs the worker's handler as Lambda does: the template's environment, events of up to 6 MB, boto3 and requests over
-HTTP, the ordering guard on. DynamoDB, SQS and Amazon answer after 5 ms each, from a process on another processor.
+HTTP. DynamoDB, SQS and Amazon answer after 5 ms each, from a process on another processor.
 Left out: TLS, and the start of an execution environment. Processor time is user and system time of all threads.
 
 Prints JSON, which `make bench` puts into its result.

@@ -25,8 +25,7 @@ ADDRESSES = {
 def test_a_stack_can_have_a_manager_account_a_dsp_account_or_none(choice: str, is_manager: bool | None) -> None:
     parameters = DATA_MANAGER_ACCOUNTS[options_from(["--data-manager-account", choice]).data_manager_account]
     template = Template.load(parameters)
-    manager, dsp = (template.resolve({"Ref": f"DataManager{kind}AccountId"}) for kind in ("", "Dsp"))
-    account = Account.from_parameters(manager, dsp)
+    account = Account.from_parameter(template.resolve({"Ref": "DataManagerAccountId"}))
     assert (account and account.is_manager) is is_manager
 
 

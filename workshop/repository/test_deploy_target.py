@@ -24,7 +24,7 @@ from audience_sync.members.erasure.status import OVERDUE_AFTER
 from audience_sync.operations.audience_trends import MATCH_RATE_FALL, SILENT_DAYS
 from local.template import read_document
 from scripts import publish, repair, stack_policy
-from scripts.deploy_target import NOW, ROOT, CannotDeploy, Target, describe, target
+from scripts.deploy_target import BECOMES, NOW, ROOT, CannotDeploy, Target, describe, target
 from tests.support.servers import serve
 
 CONFIG: dict[str, Any] = {
@@ -219,6 +219,30 @@ def test_a_stack_whose_rows_this_version_would_not_find_is_not_updated() -> None
     created(MembershipShards="16")
     with pytest.raises(CannotDeploy, match=r"Most rows .* in 16 shards, .* in 8\. Deploy a second stack"):
         describe(HERE, {})
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize("name", BECOMES)
+def test_a_stack_that_uses_what_is_gone_is_told_what_becomes_of_it_before_the_update(name: str) -> None:
+    used = {"yes": "no", "no": "yes"}[NOW[name]]
+    created(**{name: used})
+    with pytest.raises(CannotDeploy, match=rf"has {name}={used}, .*Then set {name}={NOW[name]} with the version that"):
+        describe(HERE, {})
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_a_stack_with_a_dsp_account_must_name_it_in_the_other_parameter() -> None:
+    created(DataManagerDspAccountId="ENTITY1ABC", AllowIdRetention="no")
+    with pytest.raises(CannotDeploy, match=r"Also give DataManagerAccountId=ENTITY1ABC\."):
+        describe(HERE, {})
+    assert describe(replace(HERE, parameters={"DataManagerAccountId": "ENTITY1ABC"}), {})
+
+
+def test_the_lines_for_a_stack_from_a_bucket_stop_for_the_same_values() -> None:
+    guide = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
+    (checked,) = re.findall(r"^for WAS in (.*); do$", guide, re.MULTILINE)
+    values = {"MembershipShards": NOW["MembershipShards"], "DataManagerDspAccountId": ""}
+    assert dict(each.split("=") for each in checked.split()) == values | {name: NOW[name] for name in BECOMES}
 
 
 KEYS = [f"arn:aws:kms:eu-west-1:123456789012:key/{number}" for number in range(2)]

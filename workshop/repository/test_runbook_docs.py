@@ -1,7 +1,6 @@
 """The operator's documents name what exists: alarms, reason codes, metrics, log lines, commands of AWS and parts."""
 
 import ast
-import inspect
 import re
 import subprocess
 from itertools import pairwise
@@ -15,7 +14,6 @@ import pytest
 from botocore import xform_name
 from moto import mock_aws
 
-from audience_sync.operations import findings
 from audience_sync.reasons import DEFERRED, PARKED, REFUSED, REJECTED, Reason
 from audience_sync.runtime import metric_names
 from local.amazon.recipes import RECIPES
@@ -97,16 +95,6 @@ def test_the_template_its_description_and_the_runbook_say_the_same_threshold(ala
     section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0].split("**Safe:**")[0]
     for text in (RESOURCES[alarm]["Properties"]["AlarmDescription"], section):
         assert SAID[THRESHOLDS[alarm]] in text.lower()
-
-
-def test_the_table_of_findings_has_each_that_the_audit_makes_in_its_order() -> None:
-    table = RUNBOOK.split("| finding | means | do |")[1].split("\n\n")[0]
-    made = re.findall(r'AuditFinding\(\s*"(\w+)"', inspect.getsource(findings))
-    named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
-    assert [each for each in named if each != findings.AUDIENCE_SHRUNK] == made
-    assert findings.AUDIENCE_SHRUNK in named
-    functions = re.findall(r"`F=(\w+)`", RUNBOOK)
-    assert {f"{function}Schedule" for function in functions} <= RULES
 
 
 def test_the_card_for_the_night_is_ten_lines_to_type() -> None:

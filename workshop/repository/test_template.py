@@ -27,7 +27,7 @@ from audience_sync.members.member_state import LONGEST_JOB
 from audience_sync.members.member_step import KEEP_REMOVED
 from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.operations.audit import HOUR, MAX_CRASH_LOOP
-from audience_sync.operations.findings import DATASETS_SILENT, MANY_AUDIENCES, REFRESH_SILENT, RENEWAL_OVERDUE
+from audience_sync.operations.findings import MANY_AUDIENCES
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from audience_sync.operations.renewal import LATE, LONGEST_MARGIN
 from audience_sync.operations.renewal import RESERVE as RENEWAL_RESERVE
@@ -45,9 +45,8 @@ from audience_sync.runtime.settings import (
 )
 from audience_sync.segment.request_body import MAX_EVENTS
 from functions.audiences.handler import BUDGET
-from functions.audit.handler import ERASURES_EVERY
 from functions.jobs.handler import AT_ONCE
-from local.template import ROOT, ScheduleSource, Template, read_document
+from local.template import ROOT, Template, read_document
 from scripts.delivery_model import READS
 from tests.support.markdown import section
 
@@ -558,7 +557,7 @@ def test_a_guided_deployment_asks_for_each_parameter_and_not_about_public_routes
 @pytest.mark.parametrize("function", ["IngestFunction", "EventsFunction"])
 def test_ingest_and_events_get_every_variable_that_their_settings_read(function: str) -> None:
     read = set(re.findall(r'"([A-Z]+_[A-Z_]+)"', inspect.getsource(IngestSettings)))
-    at_http = {"INGEST_SECRET_ARN", "ACCEPT_FIRST_EVENT_SIGNATURE", "ALLOWED_SOURCES"}
+    at_http = {"INGEST_SECRET_ARN", "ALLOWED_SOURCES"}
     not_here = {"EVENT_DEAD_LETTER_QUEUE_URL"} if function == "IngestFunction" else at_http
     assert _properties(function)["Environment"]["Variables"].keys() == read - not_here
 
@@ -579,31 +578,17 @@ def test_a_function_gets_the_variables_that_its_settings_read(settings: Any) -> 
 def test_the_longest_parameters_fit_into_the_4_kb_that_lambda_accepts_of_variables(function: str) -> None:
     """Else an update would begin, fail at the function and be rolled back."""
     longest = {name: "x" * TEMPLATE["Parameters"][name]["MaxLength"] for name in ("AllowedTargets", "AllowedSources")}
-    longest |= {"AWS::StackName": "x" * 63, "DataManagerAccountId": "x" * 256}  # a stack has one of the two accounts
+    longest |= {"AWS::StackName": "x" * 63, "DataManagerAccountId": "x" * 256}
     template = Template.load(dict.fromkeys(RESOURCES, "x" * 140) | longest)  # a URL, a name or an ARN
     variables = template.resolve(dict(template.functions()[function].environment))
     assert len(json.dumps(variables)) <= 4_096
 
 
-@pytest.mark.parametrize(
-    ("parameters", "broken"),
-    [
-        pytest.param({"PublicApi": "no", "EventQueue": "yes"}, [], id="a queue only"),
-        pytest.param({"PublicApi": "no"}, ["OneEntryPoint"], id="no entry point"),
-        pytest.param({"OrderingGuard": "no"}, [], id="the audience API needs no rows"),
-        pytest.param({"DataManagerAccountId": "m"}, [], id="a manager account"),
-        pytest.param({"DataManagerDspAccountId": "d"}, [], id="a DSP account"),
-        pytest.param({"DataManagerAccountId": "m", "DataManagerDspAccountId": "d"}, ["OneAccount"], id="two accounts"),
-        *(
-            pytest.param({name: "id", "OrderingGuard": "no"}, ["RowsForDatasets"], id=f"{name} without rows")
-            for name in ("DataManagerAccountId", "DataManagerDspAccountId")
-        ),
-    ],
-)
-def test_parameters_that_exclude_each_other_are_refused(parameters: dict[str, str], broken: list[str]) -> None:
-    rules = {name: assertion["Assert"] for name, each in TEMPLATE["Rules"].items() for assertion in each["Assertions"]}
-    template = Template({**TEMPLATE, "Conditions": rules}, parameters)
-    assert [name for name in rules if not template.resolve({"Fn::If": [name, True, False]})] == broken
+@pytest.mark.parametrize(("queue", "is_allowed"), [("yes", True), ("no", False)])
+def test_a_stack_without_an_entry_point_is_refused(queue: str, is_allowed: bool) -> None:
+    ((rule,),) = (each["Assertions"] for each in TEMPLATE["Rules"].values())
+    template = Template({**TEMPLATE, "Conditions": {"It": rule["Assert"]}}, {"PublicApi": "no", "EventQueue": queue})
+    assert template.resolve({"Fn::If": ["It", True, False]}) is is_allowed
 
 
 def test_every_parameter_is_used() -> None:
@@ -825,31 +810,11 @@ def test_renewal_may_fail_for_fourteen_days_before_members_lapse() -> None:
     assert 2 * RENEWAL_RESERVE < _properties("RenewFunction")["Timeout"] <= 900  # seconds; Lambda allows no more
 
 
-@pytest.mark.parametrize(
-    ("alarm", "expected"),
-    [
-        # Each gap is counted once, and is still to be seen a day later.
-        ("UnaccountedChanges", {"Period": 3600, "EvaluationPeriods": 24, "DatapointsToAlarm": 1, "Threshold": 1}),
-        # Depends on waiting time: a single 429 does not cause it.
-        ("DeliveryStalled", {"MetricName": "OldestDeferredChangeAge", "Statistic": "Maximum", "Threshold": 1800}),
-        ("DeliveryStalled", {"EvaluationPeriods": 3, "DatapointsToAlarm": 2}),
-        # Erasures that are no longer checked do not count as done.
-        ("ErasuresOverdue", {"TreatMissingData": "missing", "InsufficientDataActions": [TOPIC]}),
-        ("ErasuresOverdue", {"Period": ERASURES_EVERY, "EvaluationPeriods": 1}),
-        ("ErasuresUnusual", {"MetricName": metric_names.ERASURES_RECORDED, "Statistic": "Sum", "Period": 3600}),
-        ("ErasuresUnusual", {"Threshold": {"Ref": "ErasuresPerHour"}}),
-        # The audit is watched by alarms that do not depend on it.
-        ("AuditLag", {"TreatMissingData": "missing", "InsufficientDataActions": [TOPIC], "EvaluationPeriods": 3}),
-        # The audit sets its state, which stays.
-        ("Findings", {"TreatMissingData": "ignore", "MetricName": metric_names.FINDINGS}),
-        # Requests may be rare, and Segment tries again for about four hours.
-        ("IngestErrors", {"DatapointsToAlarm": 3, "EvaluationPeriods": 12, "Period": 300, "Threshold": 1}),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "+".join(value),
-)
-def test_an_alarm_has_the_period_and_threshold_that_its_purpose_needs(alarm: str, expected: dict[str, Any]) -> None:
-    properties = _properties(alarm)
-    assert {name: properties[name] for name in expected} == expected
+def test_what_is_counted_once_stays_to_be_seen_and_a_single_late_change_sets_off_nothing() -> None:
+    gap, stalled, findings = map(_properties, ("UnaccountedChanges", "DeliveryStalled", "Findings"))
+    assert (gap["Period"] * gap["EvaluationPeriods"], gap["DatapointsToAlarm"]) == (86_400, 1)
+    assert (stalled["EvaluationPeriods"], stalled["DatapointsToAlarm"]) == (3, 2)
+    assert findings["TreatMissingData"] == "ignore"  # the audit sets its state, which stays
 
 
 def test_audiences_of_a_leaked_key_are_found_far_below_the_limit() -> None:
@@ -920,29 +885,10 @@ def test_errors_of_every_function_set_off_an_alarm(function: str) -> None:
         assert expected in watched
 
 
-@pytest.mark.parametrize("source", Template.load(WITH_ALL).schedule_sources(), ids=lambda source: source.function)
-def test_a_scheduled_function_that_stops_is_heard_of_and_not_before_a_run_is_due(
-    source: ScheduleSource,
-) -> None:
-    lag = _properties("AuditLag")
-    heard_after = {
-        "RefreshFunction": REFRESH_SILENT,
-        "DatasetsFunction": DATASETS_SILENT,
-        "RenewFunction": RENEWAL_OVERDUE,
-        "AuditFunction": lag["Period"] * lag["EvaluationPeriods"],
-    }
-    assert source.every < heard_after[source.function] <= 26 * 3600
-    # A new alarm begins without data, and CloudWatch notifies of a change only. If missing data were breaching, every
-    # new stack would set it off before the first run.
-    assert (lag["TreatMissingData"], lag["InsufficientDataActions"]) == ("missing", [TOPIC])
-
-
 @pytest.mark.parametrize("queue", [dead_letters for dead_letters, _ in SOURCES])
 def test_a_dead_letter_sets_off_an_alarm_and_is_on_the_dashboard(queue: str) -> None:
-    properties = _properties(queue.removesuffix("Queue") + "s")
-    assert properties["MetricName"] == "ApproximateNumberOfMessagesVisible"
-    assert properties["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}]
-    assert properties["Threshold"] == 0
+    (watched,) = _properties(queue.removesuffix("Queue") + "s")["Dimensions"]
+    assert watched == {"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}
     assert f"${{{queue}.QueueName}}" in _dashboard(EventQueue="yes")
 
 

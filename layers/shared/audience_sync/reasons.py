@@ -94,9 +94,9 @@ class Reason(StrEnum):
     )
     CONSENT_DENIED = (
         auto(),
-        REJECTED,  # only with OrderingGuard=no; otherwise the event is accepted, and ends the person's memberships
+        REJECTED,  # as it is counted; the event is accepted, and ends the person's memberships
         "the person has denied consent",
-        "nothing: they leave every audience. With OrderingGuard=no the event is rejected: remove them by hand",
+        "nothing: they leave every audience",
     )
     CONSENT_INVALID = (
         auto(),
@@ -232,4 +232,3 @@ class Reason(StrEnum):
     # Runs of the schedules
     FRESH = auto(), NONE, "the stored token is valid for long enough"
     QUEUE_BEHIND = auto(), NONE, "more than 10,000 messages wait in the change queue"
-    UNGUARDED = auto(), NONE, "with OrderingGuard=no there is no record of who is in an audience"

@@ -20,7 +20,7 @@ from tests.support.servers import Served, serve
 
 pytestmark = pytest.mark.usefixtures("connected")
 
-MANAGER, DSP = {"DataManagerAccountId": MANAGER_ACCOUNT}, {"DataManagerDspAccountId": "ENTITY9"}
+MANAGER, DSP = {"DataManagerAccountId": MANAGER_ACCOUNT}, {"DataManagerAccountId": "ENTITY9"}
 DATASET = NewTarget(api=Api.DATA_MANAGER)
 
 

@@ -24,7 +24,7 @@ from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 
-MANAGER, DSP = {"DataManagerAccountId": MANAGER_ACCOUNT}, {"DataManagerDspAccountId": "ENTITY9"}
+MANAGER, DSP = {"DataManagerAccountId": MANAGER_ACCOUNT}, {"DataManagerAccountId": "ENTITY9"}
 IN_DSP, IN_AMC = "advertiser=ENTITY1,marketplace=US", "amc=amc1a2b,marketplace=DE"
 DATASET = NewTarget(api=Api.DATA_MANAGER, share=[IN_DSP, IN_AMC])
 LINK = Target(api=Api.DATA_MANAGER)

@@ -46,10 +46,3 @@ def test_linking_prints_how_many_exits_are_queued(deployment: Deployment) -> Non
         "1 exit queued for people erased by a deletion notice"
         in deployment.printed(link, AUDIENCE.audience_id, yes=True).err
     )
-
-
-def test_without_member_rows_linking_checks_no_notices(deployment: Deployment) -> None:
-    deployment.record(change("erased", at=5), notice("erased", 9))
-    deployment.stack.parameters = {"OrderingGuard": "no"}
-    link(deployment.session(yes=True), AUDIENCE.audience_id)
-    assert queued(deployment) == []

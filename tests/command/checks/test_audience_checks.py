@@ -57,7 +57,6 @@ HEALTHY: dict[str, Any] = {
     "token": Token("Atza|made-up", NOW + HOUR),
     "mappings": None,
     "delivers": True,
-    "keeps_rows": True,
     "events_url": "https://api.example/v1/events",
     "traffic": Traffic(accepted=100, ignored=10, uploads=3),
     "rejections": {},
@@ -188,7 +187,6 @@ FOUND = [
     ("entries", {"members": members(0, outside=2)}, "problem", "2 members left"),
     ("entries", {"members": members(3, ago=8 * DAY)}, "note", "Does Segment still"),
     ("entries", {"members": None}, "ok", "left out"),
-    ("entries", {"members": None, "keeps_rows": False}, "ok", "OrderingGuard=no"),
     ("waiting changes", {"change_queue": Depth(2, 0, 0)}, "note", "2 messages"),
     (
         "waiting changes",
@@ -365,7 +363,6 @@ any_readings = st.builds(
     readings,
     audience=st.sampled_from([AUDIENCE, AMC, Audience("5"), replace(AMC, settings={"dsp": True}, country="IE")]),
     is_listed=st.booleans(),
-    keeps_rows=st.booleans(),
     traffic=st.builds(Traffic, *[st.sampled_from([0, 1, 2_000])] * 7),
     rejections=counts,
     parked=counts,

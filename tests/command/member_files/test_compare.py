@@ -341,9 +341,3 @@ def test_contradictory_options_are_refused(
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BufferedReader(BytesIO(b"userId,email\n"))))
     with pytest.raises(WrongUsage):
         run(deployment, options.pop("name", file), **options)
-
-
-def test_compare_needs_member_rows(deployment: Deployment, file: str) -> None:
-    deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
-    with pytest.raises(WrongUsage):
-        run(deployment, file)

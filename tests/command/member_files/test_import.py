@@ -329,13 +329,6 @@ def test_denied_consent_is_in_the_question_the_report_and_the_rejects(
     assert reasons == ["consent_denied", "consent_denied", "member_id_invalid"]
 
 
-def test_without_member_rows_a_row_that_denies_consent_is_left_out(deployment: Deployment, file: File) -> None:
-    deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
-    deployment.fail("dynamodb.Query", AssertionError("nobody is remembered"))
-    found = run(deployment, file(DENYING), as_json=True).json
-    assert (found["changes"], found["consentDenied"], sum(found["leftOut"].values())) == (1, 0, 3)
-
-
 def test_members_can_be_removed_by_their_ids_alone(deployment: Deployment, file: File) -> None:
     run(deployment, file('{"userId": 17}\n{"userId": "u2"}\n'), exits=True)
     assert members(deployment) == ["17", "u2"]
@@ -486,9 +479,7 @@ def test_additions_from_a_file_over_33_days_old_are_refused(deployment: Deployme
     assert deployment.changes() == []
     run(deployment, file(written=old), exits=True)
     run(deployment, file(written=old), at="33d")
-    deployment.stack.parameters = {"OrderingGuard": "no"}
-    run(deployment, file(written=old))
-    assert len(deployment.changes()) == 3 * 3 + 1
+    assert len(deployment.changes()) == 2 * 3 + 1
 
 
 def test_with_accept_old_events_a_file_older_than_the_stored_exits_is_imported_with_a_warning(

@@ -18,7 +18,7 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Audience, Destination, FilledBy, Version
-from audience_sync_cli.frame.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.errors import NotThere, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.frame.screen import iso_time
 from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.members import erasures
@@ -334,16 +334,6 @@ def test_a_notice_of_an_older_version_is_shown_without_its_uploads(deployment: D
     assert any("older version" in each for each in found["notProven"])
     # When the identifiers were erased is not known, so earlier points in time may have them until then.
     assert (BACKUPS, WITH_HASHES, iso_time((now + 7 * DAY) * 1000)) in remaining(found)
-
-
-@pytest.mark.parametrize(
-    "command", [lambda session: erasure(session, "m1"), erasure, lambda session: erase(session, ["m1"])]
-)
-def test_without_member_rows_there_is_no_report_and_nobody_is_erased(deployment: Deployment, command: Any) -> None:
-    deployment.stack.parameters = {"OrderingGuard": "no"}
-    with pytest.raises(OperatorError, match="OrderingGuard=no"):
-        command(deployment.session(yes=True))
-    assert deployment.bodies("ChangeQueue") == []
 
 
 def test_all_erasures_are_listed_done_ones_first_and_of_these_the_newest(

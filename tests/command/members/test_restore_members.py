@@ -166,12 +166,6 @@ def test_renewed_audiences_are_named_before_the_question(deployment: Deployment)
     assert f"Renewed every day: {AUDIENCE.name}." in noted
 
 
-def test_restore_members_needs_member_rows(deployment: Deployment) -> None:
-    deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
-    with pytest.raises(WrongUsage, match="OrderingGuard"):
-        restore_members(deployment.session(yes=True, now=NOW), SOURCE, since="1h")
-
-
 @pytest.mark.parametrize(
     ("table", "since", "message"),
     [

@@ -79,7 +79,6 @@ MOVED, MOVED_BACK = replace(AUDIENCE, moved_to=DATASET.audience_id), replace(DAT
 @pytest.mark.parametrize(
     ("parameters", "listed", "options", "to", "said"),
     [
-        impossible("no rows", "OrderingGuard=no", stack={"OrderingGuard": "no"}),
         impossible("no account", "DataManagerAccountId", stack={}),
         impossible("the same API", "Use --to data-manager", to=Api.AUDIENCES),
         impossible(
@@ -159,7 +158,7 @@ def test_a_move_names_the_changes_that_it_sends_by_kind(world: World) -> None:
 
 
 def test_the_question_has_the_counts_and_declining_changes_nothing(world: World) -> None:
-    world.deployment.stack.parameters = {"DataManagerDspAccountId": "ENTITY9"}
+    world.deployment.stack.parameters = {"DataManagerAccountId": "ENTITY9"}
     source, before = filled(world), rows(world)
     world.deployment.answers.append("n")
     shown = world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER, yes=False, raises=NotConfirmed).out
@@ -406,7 +405,7 @@ def test_a_move_stops_waiting_for_earlier_changes_after_ten_minutes(world: World
 
 
 def test_with_a_dsp_account_the_proof_names_the_shares_to_end(world: World) -> None:
-    world.deployment.stack.parameters = {"DataManagerDspAccountId": "ENTITY9"}
+    world.deployment.stack.parameters = {"DataManagerAccountId": "ENTITY9"}
     source = filled(world)
     target = moved(world, source)
     world.sleep(3 * HOUR)

@@ -134,11 +134,6 @@ def test_an_unreadable_message_is_never_marked_as_erased(deployment: Deployment)
     assert [each["erased"] for each in deployment.json(list_, Filter(reason="unreadable"))] == [False]
 
 
-def test_without_member_rows_no_dead_letter_is_marked_as_erased(deployment: Deployment) -> None:
-    deployment.stack.parameters = {"OrderingGuard": "no"}
-    assert not any(erased(deployment, Filter()).values())
-
-
 def test_drop_erased_deletes_only_the_messages_that_were_read(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

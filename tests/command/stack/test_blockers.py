@@ -221,10 +221,6 @@ def test_an_unread_circuit_breaker_does_not_hide_a_pause(deployment: Deployment)
     assert unknown.startswith("Not known: circuit breakers.")
 
 
-def test_an_exit_without_identifiers_is_not_explained_as_an_event_without_them() -> None:
-    assert reasons.parked("no_identifier").means.startswith("an exit without identifiers")
-
-
 @given(st.text(max_size=40))
 def test_any_reason_is_explained(reason: str) -> None:
     assert reasons.explained(reason).means

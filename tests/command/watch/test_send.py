@@ -183,14 +183,6 @@ def test_an_enter_that_the_gateway_does_not_answer_is_erased(deployment: Deploym
     assert notice["audienceId"] == EVERY_AUDIENCE
 
 
-def test_without_ordering_guard_no_round_trip_begins(deployment: Deployment, gateway: list[Any]) -> None:
-    deployment.stack.parameters = {"OrderingGuard": "no"}
-    deployment.list_audience()
-    with pytest.raises(WrongUsage, match="could not be erased"):
-        send(deployment.session(), follow=TRIP)
-    assert gateway == []
-
-
 def test_a_sample_uses_the_only_listed_audience(deployment: Deployment) -> None:
     with pytest.raises(NotThere, match="No audience"):
         the_only_audience(deployment.session())
@@ -446,14 +438,6 @@ def test_the_changes_of_several_audiences_are_followed_together(deployment: Depl
     assert [end.ending for end in ends] == ["done", "superseded"]
     told = [*(end.text for end in ends), *(hop.text for hop in followed.hops)]
     assert {text.partition(":")[0] for text in told} == {f"audience {first.audience_id}", "audience 2"}
-
-
-def test_without_member_rows_following_starts_at_the_upload(deployment: Deployment, job: Job) -> None:
-    deployment.stack.parameters = {"OrderingGuard": "no"}
-    job_id = job("m1")
-    followed = Followed(deployment, now_change(), steps=[lambda: uploaded(deployment, job_id)])
-    (end,) = followed.run()
-    assert (followed.places, end.ending) == (["upload", "job"], "done")
 
 
 def test_a_temporary_error_does_not_end_following(deployment: Deployment, job: Job) -> None:

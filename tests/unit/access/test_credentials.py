@@ -32,11 +32,9 @@ def basic(password: str) -> str:
     return "Basic " + base64.b64encode(f"segment:{password}".encode()).decode()
 
 
-def authenticate(
-    headers: dict[str, str], body: bytes = BODY, stored: dict[str, Any] = STORED, *, first: bool = False
-) -> Authenticated:
-    """Authenticate a request with events; `first` accepts a signature of the first event."""
-    return Keyring.from_json(stored).authenticate_events(headers, body, accept_first_event=first, now=NOW)
+def authenticate(headers: dict[str, str], body: bytes = BODY, stored: dict[str, Any] = STORED) -> Authenticated:
+    """Authenticate a request with events."""
+    return Keyring.from_json(stored).authenticate_events(headers, body, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +110,6 @@ def test_every_other_request_is_refused_with_the_same_error(headers: dict[str, s
     assert type(refused.value) is (Unauthorized if has_sent_one else CredentialMissing)
 
 
-def test_a_signature_of_the_first_event_is_accepted_if_allowed() -> None:
-    headers = {"x-signature": sign(BODY, SIGNING)}
-    assert authenticate(headers, BATCH, first=True) == Authenticated("signingSecret")
-
-
 @pytest.mark.parametrize(
     ("signature", "body", "unverified"),
     [
@@ -166,7 +159,7 @@ UNUSABLE = [
 def test_an_unusable_event_key_fails_closed(secret: Any) -> None:
     for headers in ({"authorization": f"Bearer {secret or ''}"}, {"x-api-key": "any-key-at-all-0001"}):
         with pytest.raises(SecretUnusable):
-            authenticate(headers, stored={"eventKey": secret}, first=True)
+            authenticate(headers, stored={"eventKey": secret})
 
 
 @pytest.mark.parametrize("secret", [*UNUSABLE, pytest.param(EVENT_KEY, id="strong")])
@@ -182,7 +175,7 @@ def test_an_unusable_event_key_fails_closed(secret: Any) -> None:
 def test_a_request_without_a_credential_is_refused_whatever_is_stored(headers: dict[str, str], secret: Any) -> None:
     keyring = Keyring.from_json({"eventKey": secret, "audienceKey": secret, "signingSecret": secret})
     with pytest.raises(CredentialMissing, match=r"^no valid credential$"):
-        keyring.authenticate_events(headers, BODY, accept_first_event=True, now=NOW)
+        keyring.authenticate_events(headers, BODY, now=NOW)
     with pytest.raises(CredentialMissing, match=r"^no valid credential$"):
         keyring.authenticate_audiences(headers, {"key": ""}, now=NOW)
 
@@ -296,7 +289,7 @@ def lets_in(stored: dict[str, Any], entry: str, now: float) -> bool:
     keyring, headers = Keyring.from_json(stored), {"x-api-key": SOURCES[entry]}
     try:
         if entry == "eventKey.emea":
-            keyring.authenticate_events(headers, BODY, accept_first_event=True, now=now)
+            keyring.authenticate_events(headers, BODY, now=now)
         else:
             keyring.authenticate_audiences(headers, {}, now=now)
     except Unauthorized as error:
@@ -371,4 +364,4 @@ def test_keys_are_compared_in_constant_time() -> None:
     by_entry = {entry: WithoutEquality(secret) for entry, secret in keyring.event_keys.by_entry.items()}
     keyring = replace(keyring, event_keys=replace(keyring.event_keys, by_entry=by_entry))
     headers = {"x-api-key": EVENT_KEY}
-    assert keyring.authenticate_events(headers, b"{}", accept_first_event=False, now=0.0).entry == "eventKey"
+    assert keyring.authenticate_events(headers, b"{}", now=0.0).entry == "eventKey"

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from audience_sync.aws.membership_rows import Sharding
+from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import FIRST_DELAY, LONG_DELAY
 from audience_sync.delivery.batch import Delivery
@@ -29,6 +31,7 @@ from audience_sync.errors import (
     TokenUnavailable,
 )
 from tests.support.doubles.amazon import Amazon, FakeGate, members_of, refusing
+from tests.support.doubles.dynamodb import MembershipRows
 from tests.support.doubles.queues import FakeQueue
 
 BIG_ID = "9007199254740993"  # 2**53 + 1, which a double cannot hold
@@ -56,14 +59,16 @@ def deliver(
     clock: Clock | None = None,
     seconds: float = 60.0,
 ) -> BatchReport:
+    clock = clock or Clock(lambda: 5.0, lambda: 0.0, lambda _: None)
+    rows: Any = MembershipRows()
     context = DeliveryContext(
         queue or FakeQueue(),
         dead_letters or FakeQueue(),
         jobs or FakeQueue(),
-        None,
+        MembershipTable(rows, "members", Sharding(1), clock),
         list,
         limits or Limits(),
-        clock or Clock(lambda: 5.0, lambda: 0.0, lambda _: None),
+        clock,
         gate or FakeGate(),
     )
     return Delivery(amazon, context, jitter=lambda: 1.0).deliver(messages, deadline=seconds)
@@ -386,10 +391,9 @@ def test_a_message_received_12_times_is_requeued_before_sqs_gives_it_up() -> Non
     assert deliver(often, amazon, queue=queue).requeued == 2
 
 
-@pytest.mark.parametrize(("audience", "erase"), [(BIG_ID, False), ("*", True)], ids=["an exit", "a deletion notice"])
-def test_an_exit_without_identifiers_is_parked_if_no_table_is_kept(audience: str, erase: bool) -> None:
-    exit_, amazon, dead_letters = change("m1", exits=True, pii=[]) | {"erase": erase}, Amazon(), FakeQueue()
-    report = deliver([message("a", exit_, audience=audience)], amazon, dead_letters)
+def test_an_addition_without_identifiers_is_parked_and_such_an_exit_of_a_stranger_removes_nothing() -> None:
+    amazon, dead_letters = Amazon(), FakeQueue()
+    report = deliver([message("a", change("m1", pii=[]), change("m2", exits=True, pii=[]))], amazon, dead_letters)
     assert (len(amazon.requests), dead_letters.parked(), report.parked) == (0, {"m1": "no_identifier"}, 1)
     assert [each.attributes for each in dead_letters.messages] == [{"reason": "no_identifier"}]
 

@@ -1,5 +1,9 @@
 """The outcomes of the members of one invocation, and what its messages say about each."""
 
+from typing import Any
+
+from audience_sync.aws.membership_rows import Sharding
+from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
 from audience_sync.delivery.outcomes import Outcomes
@@ -11,6 +15,7 @@ from audience_sync.members.membership import ChangeOutcome, Member, MembershipCh
 from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, pack
 from tests.support.builders import AUDIENCE, change
 from tests.support.doubles.amazon import FakeGate
+from tests.support.doubles.dynamodb import MembershipRows
 from tests.support.doubles.queues import FakeQueue
 
 UNTRIED = Deferred(OutOfTime("no time left"), 0.0)
@@ -29,7 +34,9 @@ def outcomes(
     *messages: ParsedMessage, dead_letters: FakeQueue | None = None, report: BatchReport | None = None
 ) -> Outcomes:
     queue, clock = FakeQueue(), Clock(lambda: 5.0, lambda: 0.0)
-    context = DeliveryContext(queue, dead_letters or queue, queue, None, list, Limits(), clock, FakeGate())
+    rows: Any = MembershipRows()
+    table = MembershipTable(rows, "members", Sharding(1), clock)
+    context = DeliveryContext(queue, dead_letters or queue, queue, table, list, Limits(), clock, FakeGate())
     return Outcomes(context, messages, 60.0, report or BatchReport())
 
 

@@ -84,9 +84,7 @@ class IntakeHarness:
         self.monotonic = ManualClock()
         self.entries: list[str] = []  # of the ingest secret, which let requests in
 
-    def accept(
-        self, headers: Mapping[str, str], body: bytes, *, first_event: bool = False, policy: Policy | None = None
-    ) -> Any:
+    def accept(self, headers: Mapping[str, str], body: bytes, *, policy: Policy | None = None) -> Any:
         secret, queue = self.secret, self.queue
         listing = Listed(Audience("1", country="US"), mappings=json.dumps(MAPPINGS))
         clock = Clock(lambda: NOW, self.monotonic)
@@ -96,7 +94,6 @@ class IntakeHarness:
             secret,
             made(listing, queue, policy or Policy(), clock),
             clock,
-            accept_first_event=first_event,
             on_authenticated=lambda authenticated: self.entries.append(authenticated.entry),
         )
         return intake.accept(headers, body, deadline=DEADLINE)
@@ -155,30 +152,21 @@ def test_no_event_is_read_after_the_deadline(harness: IntakeHarness, seconds: fl
 
 
 @pytest.mark.parametrize("cached", [{"eventKey": EVENT_KEY}, {}], ids=["another key", "nothing"])
-@pytest.mark.parametrize("first_event", [True, False])
-def test_an_unknown_key_makes_the_secret_be_read_again(
-    harness: IntakeHarness, cached: Mapping[str, Any], first_event: bool
-) -> None:
+def test_an_unknown_key_makes_the_secret_be_read_again(harness: IntakeHarness, cached: Mapping[str, Any]) -> None:
     harness.secret = Secret(cached, {"eventKey": NEW_KEY})
     headers = WITH_KEY | {"authorization": f"Bearer {NEW_KEY}"}
-    assert harness.accept(headers, encoded(entered()), first_event=first_event).accepted == 1
+    assert harness.accept(headers, encoded(entered())).accepted == 1
     assert (harness.secret.ages, harness.entries) == ([None, 0], ["eventKey"])
 
 
 @pytest.mark.parametrize("is_rotated", [True, False], ids=["rotated", "as cached"])
-@pytest.mark.parametrize("first_event", [True, False], ids=["its first event suffices", "the whole body only"])
-def test_a_batch_signed_over_its_first_event_is_refused_by_default(
-    harness: IntakeHarness, first_event: bool, is_rotated: bool
-) -> None:
+def test_a_batch_signed_over_its_first_event_alone_is_refused(harness: IntakeHarness, is_rotated: bool) -> None:
     stored = {"eventKey": EVENT_KEY, "signingSecret": SIGNING}
     harness.secret = Secret({"eventKey": EVENT_KEY} if is_rotated else stored, stored)
     first = json.dumps(entered(), separators=(",", ":")).encode()
     headers = {"content-type": "application/json", "x-signature": sign(first, SIGNING)}
-    if first_event:
-        assert harness.accept(headers, encoded(entered(), entered("u2")), first_event=True).accepted == 2
-    else:
-        with pytest.raises(Unauthorized):
-            harness.accept(headers, encoded(entered(), entered("u2")), first_event=False)
+    with pytest.raises(Unauthorized):
+        harness.accept(headers, encoded(entered(), entered("u2")))
 
 
 @pytest.mark.parametrize(

@@ -40,16 +40,10 @@ def names(found: Signs) -> list[str]:
 @pytest.mark.parametrize(
     ("found", "name"),
     [
-        pytest.param(signs(unresolved={23: 1}), "jobs_unresolved", id="a job of the last day"),
         pytest.param(signs(unresolved={25: 1}), "", id="a job of the day before"),
-        pytest.param(signs(ending={3: 1}), "consent_ending", id="the refresh says that consent ends"),
         pytest.param(signs(ending={4: 3}), "", id="new consent was given"),
-        pytest.param(signs(expiring={20: 1}), "source_key_expiring", id="a key that expires is used once a day"),
-        pytest.param(signs(revoked={2: 0, 1: 2}), "shares_revoked", id="revoked shares"),
-        pytest.param(signs(revoked={}), "datasets_unread", id="no run has read the datasets"),
         pytest.param(replace(signs(revoked={}), watched={"refreshes": 0.0}), "", id="no account, so nothing to read"),
         pytest.param(replace(signs(revoked={}), watched={"revoked": NOON - HOUR}), "", id="an account since an hour"),
-        pytest.param(signs(refreshes={3: 3}), "refresh_stopped", id="no refresh for two hours"),
         pytest.param(replace(signs(refreshes={}), watched={"refreshes": NOON - HOUR}), "", id="a new stack"),
         pytest.param(signs(created={20: 5, 2: 5}), "audiences_created", id="ten audiences within a day"),
         pytest.param(signs(created={25: 5, 2: 5}), "", id="five audiences a day"),

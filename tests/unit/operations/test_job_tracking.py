@@ -63,7 +63,6 @@ class JobHarness:
         self.changes, self.jobs, self.dead_letters = FakeQueue(), FakeQueue(), FakeQueue()
         self.monotonic = ManualClock(1000.0)
         self.now = SENT_AT / 1000  # epoch seconds
-        self.guarded = True
         client: Any = self.rows
         self.table = MembershipTable(
             client, "members", Sharding(4), Clock(lambda: self.now, self.monotonic, self._sleep)
@@ -93,9 +92,8 @@ class JobHarness:
 
     def tracker(self) -> JobTracker:
         clock = Clock(lambda: self.now, self.monotonic, self._sleep)
-        members = self.table if self.guarded else None
         return JobTracker(
-            JobContext(self.amazon, members, self.changes, self.jobs, self.dead_letters, clock, Timings())
+            JobContext(self.amazon, self.table, self.changes, self.jobs, self.dead_letters, clock, Timings())
         )
 
     def check(
@@ -250,11 +248,9 @@ def test_a_failed_job_parks_all_its_members(harness: JobHarness, named: str, rea
     assert sorted(reason for reason, _, _ in harness.parked()) == reasons
 
 
-@pytest.mark.parametrize("guarded", [True, False], ids=["with the table", "without the table"])
 @pytest.mark.parametrize("answer", [PENDING, FAILED], ids=["pending", "ended"])
-def test_the_result_of_a_check_contains_amazons_report(harness: JobHarness, answer: JobReport, guarded: bool) -> None:
+def test_the_result_of_a_check_contains_amazons_report(harness: JobHarness, answer: JobReport) -> None:
     members = harness.upload(enter(5))
-    harness.guarded = guarded
     result = harness.check(answer, *members, job_id="job-7")
     assert (harness.amazon.asked, result.message.job_id, result.report) == (["job-7"], "job-7", answer)
 
@@ -468,31 +464,6 @@ def test_no_job_is_checked_without_time_to_act_on_the_answer(harness: JobHarness
 def test_the_reserved_time_covers_amazons_slowest_answer_and_a_token() -> None:
     amazon, token = 30.0, 15.0  # seconds
     assert amazon + token + RESERVE <= MIN_TIME_PER_CHECK
-
-
-@pytest.mark.parametrize(
-    ("report", "untracked"),
-    [
-        pytest.param(WELL, 0, id="none rejected"),
-        pytest.param(rejecting("m2", "m9"), 1, id="a member of this message rejected"),
-        pytest.param(JobReport("FAILED", rejected={"m2": "no"}), 3, id="the job failed"),
-    ],
-)
-def test_rejected_records_are_only_counted_if_no_table_is_kept(
-    harness: JobHarness, report: JobReport, untracked: int
-) -> None:
-    members = [member for name in ("m1", "m2", "m3") for member in harness.upload(enter(5, member=name))]
-    harness.guarded = False
-    result = harness.check(report, *members, after=2400)
-    assert (result.outcome, result.parked, result.untracked) == ("ended", 0, untracked)
-    assert (harness.dead_letters.messages, harness.changes.messages) == ([], [])
-
-
-def test_a_late_job_is_checked_again_if_no_table_is_kept(harness: JobHarness) -> None:
-    members = harness.upload(enter(5))
-    harness.guarded = False
-    assert harness.cost(lambda: harness.check(PENDING, *members)) == (0, 0)
-    assert len(harness.jobs.messages) == 1
 
 
 @dataclass

@@ -6,7 +6,7 @@ from audience_sync.errors import InvalidSettings, SourceNotAllowed
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.runtime.ingest_settings import IngestSettings
 
-CHOICES = ("ACCEPT_FIRST_EVENT_SIGNATURE", "ACCEPT_OLD_EVENTS", "CONSENT_POLICY", "ORDERING_GUARD")
+CHOICES = ("ACCEPT_OLD_EVENTS", "CONSENT_POLICY")
 REQUIRED = {"INGEST_SECRET_ARN": "arn", "AUDIENCE_TABLE": "table", "CHANGE_QUEUE_URL": "url"}
 
 
@@ -18,8 +18,7 @@ def test_optional_variables_have_the_templates_defaults() -> None:
         event_dead_letter_queue_url="",
         audience_table="table",
         change_queue_url="url",
-        accept_first_event_signature=False,
-        policy=Policy("require", max_enter_age=MAX_ENTER_AGE, keeps_rows=True),
+        policy=Policy("require", max_enter_age=MAX_ENTER_AGE),
         allowed_sources=settings.allowed_sources,
     )
 
@@ -34,14 +33,10 @@ def test_the_allowed_sources_are_read() -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "field", "expected"),
     [
-        pytest.param("ACCEPT_FIRST_EVENT_SIGNATURE", "yes", "accept_first_event_signature", True, id="signature: yes"),
-        pytest.param("ACCEPT_FIRST_EVENT_SIGNATURE", "no", "accept_first_event_signature", False, id="signature: no"),
         pytest.param("CONSENT_POLICY", "require", "consent", "require", id="consent: require"),
         pytest.param("CONSENT_POLICY", "pass", "consent", "pass", id="consent: pass"),
         pytest.param("ACCEPT_OLD_EVENTS", "yes", "max_enter_age", None, id="old events: yes"),
         pytest.param("ACCEPT_OLD_EVENTS", "no", "max_enter_age", MAX_ENTER_AGE, id="old events: no"),
-        pytest.param("ORDERING_GUARD", "no", "max_enter_age", None, id="no exit is remembered, whatever its age"),
-        pytest.param("ORDERING_GUARD", "yes", "max_enter_age", MAX_ENTER_AGE, id="exits are remembered"),
     ],
 )
 def test_every_value_allowed_by_the_template_is_read(variable: str, value: str, field: str, expected: object) -> None:

@@ -111,15 +111,12 @@ class Keyring:
             _kind(stored, "signingSecret", "previousSigningSecret"),
         )
 
-    def authenticate_events(
-        self, headers: Mapping[str, str], body: bytes, *, accept_first_event: bool, now: float
-    ) -> Authenticated:
-        """Authenticate a request with events, by event key or by signature.
+    def authenticate_events(self, headers: Mapping[str, str], body: bytes, *, now: float) -> Authenticated:
+        """Authenticate a request with events, by event key or by a signature over the whole body.
 
         Args:
             headers: names in lower case.
             body: exactly as received.
-            accept_first_event: whether a batch may be signed by its first element only.
             now: epoch seconds. An expired key is a wrong one.
 
         Raises:
@@ -136,8 +133,8 @@ class Keyring:
                 and not is_signed(body, signature, signing.secrets, accept_first_event=True)
             )
             return Authenticated(entry, unverified, self.event_keys.expires_soon(entry, now))
-        if is_signed(body, signature, signing.secrets, accept_first_event=accept_first_event):
-            return Authenticated(_signing_entry(signing, body, signature, accept_first_event=accept_first_event))
+        if is_signed(body, signature, signing.secrets):
+            return Authenticated(_signing_entry(signing, body, signature))
         require_event_credential(headers)
         presented = ([self.event_keys] if _carries_key(headers) else []) + ([signing] if signature else [])
         if any(kind.is_broken for kind in presented) or not (self.event_keys.is_usable or signing.is_usable):
@@ -244,11 +241,11 @@ def _matching(kind: CredentialKind, keys: list[bytes], now: float) -> str | None
     return next((entry for entry in matches if (kind.days_left(entry, now) or 0) >= 0), None)
 
 
-def _signing_entry(signing: CredentialKind, body: bytes, signature: str | None, *, accept_first_event: bool) -> str:
+def _signing_entry(signing: CredentialKind, body: bytes, signature: str | None) -> str:
     """Return the entry whose secret verifies a signature. It is valid, so timing tells a stranger nothing."""
     *others, last = signing.by_entry.items()
     for entry, secret in others:
-        if is_signed(body, signature, [secret], accept_first_event=accept_first_event):
+        if is_signed(body, signature, [secret]):
             return entry
     return last[0]
 

@@ -18,7 +18,7 @@ class DeliveryContext:
     queue: MessageQueue  # the change queue, for changes that go back
     dead_letters: MessageQueue
     jobs: MessageQueue
-    members: MemberRows | None  # without it, changes that overtake each other are applied out of order
+    members: MemberRows
     audiences: Callable[[], Sequence[Audience]]  # every one, unlinked ones also; raises Unavailable
     limits: Limits
     clock: Clock

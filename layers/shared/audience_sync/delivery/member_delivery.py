@@ -21,7 +21,7 @@ from audience_sync.delivery.pending import PendingMember, Stays
 from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.sending import Uploads
 from audience_sync.delivery.uploads import Deferred, UploadJob, first_trouble
-from audience_sync.errors import MovedOn, NoIdentifier, OutOfTime, TransientError
+from audience_sync.errors import MovedOn, OutOfTime, TransientError
 from audience_sync.members.job_messages import JobMember, job_messages
 from audience_sync.members.member_state import Action, MemberState
 from audience_sync.members.member_step import (
@@ -106,8 +106,6 @@ class MemberDelivery:
         for each in self._outcomes.members.values():
             if each.newest.audience_id == EVERY_AUDIENCE:
                 notices.append(each)
-            elif each.is_repetition and not self._context.members:  # nothing is known of what is due
-                each.settle(ChangeOutcome.SUPERSEDED)
             else:
                 by_target.setdefault(Target(each.newest.audience_id, each.newest.destination), []).append(each)
         self._deliver_notices(notices)
@@ -121,14 +119,9 @@ class MemberDelivery:
 
     def _deliver_notices(self, notices: Sequence[PendingMember]) -> None:
         """Spread deletion notices over the audiences. Amazon is not called, so this waits for no upload."""
-        table = self._context.members
         if not notices:
             return
-        if table is None:
-            unknown = NoIdentifier("OrderingGuard is off, so no identifier is known; remove the person by hand")
-            self._outcomes.park((each.newest, unknown) for each in notices)
-            return
-        spreading = DeletionNotices(self._context, table, self._deadline, self._report)
+        spreading = DeletionNotices(self._context, self._context.members, self._deadline, self._report)
         members = self._outcomes.members
         try:
             for some in spreading.batches([each.newest for each in notices]):
@@ -166,8 +159,6 @@ class MemberDelivery:
         return [members[place]], [*members[:place], *members[place + 1 :]]
 
     def _deliver_some(self, target: Target, members: Sequence[PendingMember]) -> Deferred | None:
-        if self._context.members is None:
-            return self._send_unguarded(target, members)
         for _ in range(MAX_ROUNDS):
             trouble, members = self._deliver_once(self._context.members, target, members)
             if trouble or not members:
@@ -327,26 +318,16 @@ class MemberDelivery:
                 each.pending.defer(Deferred.after(error))
 
     def _track(self, states: Mapping[Member, MemberState], job: UploadJob) -> None:
-        """Store a job message, which is part of the delivery. `states`: sources of the records, none without rows."""
+        """Store a job message, which is part of the delivery. `states`: sources of the records."""
         members: list[JobMember] = []
         for change in job.changes:
-            state = states.get(change.member)
-            version = state.version if state else change.version
-            was_counted = version not in self._outcomes.members[change.member].originals
+            state = states[change.member]
+            was_counted = state.version not in self._outcomes.members[change.member].originals
             member = job_member(change, state, was_counted=was_counted)
             if has_jobs(job.target.destination) or member.erases or member.proves:  # otherwise there is nothing to ask
                 members.append(member)
         bodies = job_messages(job.job_id, job.target.audience_id, members, job.sent_at, job.target.destination)
         self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.timings.job)
-
-    def _send_unguarded(self, target: Target, members: Sequence[PendingMember]) -> Deferred | None:
-        newest = [each.newest for each in members]
-        failures = self._uploads.send_in_uploads(target, newest, partial(self._track, {}))
-        self._outcomes.take(newest, failures)
-        for each in members:
-            if not each.is_settled:
-                each.settle(ChangeOutcome.DELIVERED)
-        return first_trouble(failures.values())
 
 
 def _defer_unsettled(members: Iterable[PendingMember], deferral: Deferred) -> None:

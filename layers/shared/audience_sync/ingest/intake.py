@@ -197,7 +197,6 @@ class HttpIntake:
         intake: Intake,
         clock: Clock,
         *,
-        accept_first_event: bool,
         on_authenticated: Callable[[Authenticated], None],
     ) -> None:
         """Set up the use case.
@@ -206,13 +205,11 @@ class HttpIntake:
             secret: the ingest secret.
             intake: takes the bodies.
             clock: for the expiry of keys.
-            accept_first_event: whether a batch may be signed over its first event only.
             on_authenticated: called with the stored credential that let a request in.
         """
         self._secret = secret
         self._intake = intake
         self._clock = clock
-        self._accept_first_event = accept_first_event
         self._on_authenticated = on_authenticated
 
     def accept(self, headers: Mapping[str, str], body: bytes, *, deadline: float) -> IntakeResult:
@@ -227,10 +224,10 @@ class HttpIntake:
             Unauthorized: the request carries no valid credential. This comes first: only who may send loses events.
             UnsupportedMediaType, and what Intake raises: it is unusable, or may be sent again.
         """
-        accept_first_event, now = self._accept_first_event, self._clock.now()
+        now = self._clock.now()
         authenticated = authenticate_with_newest(
             self._secret.value,
-            lambda keys: keys.authenticate_events(headers, body, accept_first_event=accept_first_event, now=now),
+            lambda keys: keys.authenticate_events(headers, body, now=now),
             lambda: require_event_credential(headers),
         )
         self._on_authenticated(authenticated)

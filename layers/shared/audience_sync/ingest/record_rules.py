@@ -36,7 +36,6 @@ class Policy:
 
     consent: ConsentPolicy = "require"
     max_enter_age: int | None = None  # milliseconds; older additions are rejected. None accepts any
-    keeps_rows: bool = True  # of members: only then can denied consent end their memberships
     needs_time: bool = False  # of their own in events: dated when it is read, one that waited would seem newer
 
 
@@ -96,7 +95,7 @@ def checked_record(
     if len(identities) > MAX_IN_DATASET:
         identities = identities[: max_identities(destination)]
     if exits:  # needs no consent, but may deny it
-        if policy.keeps_rows and not is_placeholder(member):
+        if not is_placeholder(member):
             require_no_denial(signals)
         return exit_record(audience_record(member, "DELETE", identities, country, {}), destination)
     if not identities:

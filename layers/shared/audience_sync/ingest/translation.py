@@ -162,7 +162,7 @@ class Translator:
                     event.changes.append(change)
                     continue
                 event.reject(change)
-                if self._policy.keeps_rows and (denial := _denial(change, values)):
+                if denial := _denial(change, values):
                     event.denial = call, denial
 
     def _statements(self, event: _Event) -> Iterator[_Statement]:

@@ -73,7 +73,6 @@ class JobCheck:
     counted: int = 0  # of these, counted as delivered before
     repeated: int = 0  # members for whom something is sent again because the job was late
     erased: int = 0  # members whose identities were erased
-    untracked: int = 0  # rejected records whose changes are not kept
     unread: frozenset[str] = frozenset()  # partitions of damaged rows, whose members wait for another check
 
 
@@ -81,7 +80,7 @@ class JobContext(NamedTuple):
     """The collaborators and limits of tracking."""
 
     amazon: JobReader
-    members: MemberRows | None  # None if the table is not kept
+    members: MemberRows
     changes: MessageQueue  # the change queue, for repetitions
     jobs: MessageQueue
     dead_letters: MessageQueue
@@ -171,9 +170,9 @@ class JobTracker:
 
     def _mark(self, message: JobMessage) -> None:
         """Mark the rows of a late job's members, so that contradicting changes wait until it has ended."""
-        table = self._context.members
-        if table is None or message.checks:
+        if message.checks:
             return
+        table = self._context.members
         by_member = {(message.audience_id, each.member): late_job(message, each) for each in message.members}
 
         def marked(state: MemberState) -> MemberState:
@@ -189,15 +188,12 @@ class JobTracker:
 
         So do members whose row is damaged, for as long as any job may take: it may be restored.
         """
-        if self._context.members is None:
-            untracked = len(list(records_to_park(message, report)))
-            return JobCheck(message, report, outcome, untracked=untracked)
         effect, done = _Effect(), 0
         concerned = [each for each in message.members if is_concerned(message, report, each)]
         try:
             parks = any(True for _ in records_to_park(message, report))
             for some in batched(concerned, PARKED_AT_ONCE if parks else MEMBERS_AT_ONCE):
-                effect = effect.plus(self._end_some(self._context.members, message, report, some, deadline))
+                effect = effect.plus(self._end_some(message, report, some, deadline))
                 done += len(some)
         except TransientError:
             if not done:
@@ -217,13 +213,9 @@ class JobTracker:
         )
 
     def _end_some(
-        self,
-        table: MemberRows,
-        message: JobMessage,
-        report: JobReport | None,
-        members: Sequence[JobMember],
-        deadline: float,
+        self, message: JobMessage, report: JobReport | None, members: Sequence[JobMember], deadline: float
     ) -> _Effect:
+        table = self._context.members
         if self._clock.monotonic() > deadline - RESERVE:
             raise OutOfTime("no time left for all members of the job", retry_after=None)
         states, damaged = table.readable([(message.audience_id, each.member) for each in members])

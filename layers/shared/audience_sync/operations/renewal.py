@@ -64,8 +64,7 @@ def renewal_age(audience: Audience) -> int:
 class Renewal:
     """One run through all audiences. The next one continues from the point where this one stops."""
 
-    def __init__(self, scan: MembershipScan | None, checkpoint: Checkpoint, queue: ChangeQueue, clock: Clock) -> None:
-        """Set up a run; `scan` is None if the membership table is not kept."""
+    def __init__(self, scan: MembershipScan, checkpoint: Checkpoint, queue: ChangeQueue, clock: Clock) -> None:
         self._scan = scan
         self._checkpoint = checkpoint
         self._queue = queue
@@ -88,25 +87,17 @@ class Renewal:
         if not wanted:
             self._save(None)
             return report
-        if self._scan is None:
-            report.reason = Reason.UNGUARDED  # the rows may be outdated and would bring back people who have left
-            return report
         if self._queue.waiting() > MAX_WAITING:
             # These may be messages of the last run, whose members do not have their new dates yet.
             report.reason = Reason.QUEUE_BEHIND
             return report
         begun = self._cursor()
-        cursor = self._run_from(self._scan, _from(wanted, begun), begun, report, deadline - RESERVE)
+        cursor = self._run_from(_from(wanted, begun), begun, report, deadline - RESERVE)
         self._save(cursor)
         return report
 
     def _run_from(
-        self,
-        scan: MembershipScan,
-        audiences: Sequence[Audience],
-        begun: Cursor | None,
-        report: RenewalReport,
-        deadline: float,
+        self, audiences: Sequence[Audience], begun: Cursor | None, report: RenewalReport, deadline: float
     ) -> Cursor | None:
         """Continue from the last run's position. Returns the position at which this one stops, None at the end."""
         for audience in audiences:
@@ -116,7 +107,7 @@ class Renewal:
                 if self._clock.monotonic() >= deadline:
                     report.reason = Reason.OUT_OF_TIME
                     return cursor
-                page = scan.last_sent_before(round(self._clock.now()) - renewal_age(audience), cursor)
+                page = self._scan.last_sent_before(round(self._clock.now()) - renewal_age(audience), cursor)
                 report.rows += page.rows
                 report.unread |= {error.partition for error in page.unread.values()}
                 if page.changes:

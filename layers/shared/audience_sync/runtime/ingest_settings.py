@@ -25,7 +25,6 @@ class IngestSettings:
     event_dead_letter_queue_url: str  # empty at the HTTP API
     audience_table: str
     change_queue_url: str
-    accept_first_event_signature: bool
     policy: Policy
     allowed_sources: AllowedSources
 
@@ -59,19 +58,15 @@ class IngestSettings:
                 invalid.append(name)
                 return AllowedSources()
 
-        keeps_rows = choice("ORDERING_GUARD", _FLAGS, default=True)
         accepts_old = choice("ACCEPT_OLD_EVENTS", _FLAGS, default=False)
         settings = cls(
             ingest_secret_arn="" if from_queue else text("INGEST_SECRET_ARN"),
             event_dead_letter_queue_url=text("EVENT_DEAD_LETTER_QUEUE_URL") if from_queue else "",
             audience_table=text("AUDIENCE_TABLE"),
             change_queue_url=text("CHANGE_QUEUE_URL"),
-            accept_first_event_signature=choice("ACCEPT_FIRST_EVENT_SIGNATURE", _FLAGS, default=False),
             policy=Policy(
                 choice("CONSENT_POLICY", _POLICIES, default="require"),
-                # Without rows, exits are not remembered, whatever the age of the addition.
-                MAX_ENTER_AGE if keeps_rows and not accepts_old else None,
-                keeps_rows,
+                None if accepts_old else MAX_ENTER_AGE,
                 needs_time=from_queue,
             ),
             allowed_sources=sources("ALLOWED_SOURCES"),

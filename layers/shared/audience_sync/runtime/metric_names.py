@@ -40,7 +40,6 @@ UPLOADS_SENT = "UploadsSent"
 RECORDS_REPEATED = "RecordsRepeated"  # sent again, since another upload may have taken effect later
 UPLOADS_FAILED = "UploadsFailed"
 JOBS_UNRESOLVED = "JobsUnresolved"  # given up, or unknown to Amazon
-REJECTED_RECORDS_UNTRACKED = "RejectedRecordsUntracked"  # by a job, without a membership table; they stay delivered
 AUDIENCES_CREATED = "AudiencesCreated"  # with the audience key
 AUDIENCE_MATCH_RATE = "AudienceMatchRate"  # percent; by audience
 AUDIENCE_RECEIVED = "AudienceReceived"  # records, of a dataset those in it; by audience
@@ -49,6 +48,5 @@ AUDIENCE_SIZE_DSP = "AudienceSizeDsp"  # members; by audience
 # Published by nothing: the audit sets the state of its alarm, with what to tell as the reason.
 FINDINGS = "Findings"
 SHARES_REVOKED = "SharesRevoked"  # of datasets; ended in the last days, and not shared again
-MEMBERS_RENEWED = "MembersRenewed"  # re-sent before their TTL expired; not counted as changes again
 TOKEN_REFRESH_FAILED = "TokenRefreshFailed"  # noqa: S105 - the name of a metric
 CONSENT_ENDING = "ConsentEnding"  # runs of the token refresh in the last days of Amazon's consent, and after it

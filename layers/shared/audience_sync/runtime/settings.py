@@ -54,13 +54,12 @@ class AmazonSettings(_Settings):
 class DataManagerSettings(AmazonSettings):
     """Settings of a function that calls Ads Data Manager."""
 
-    manager_account_id: str = Field("", alias="DATA_MANAGER_ACCOUNT_ID")
-    dsp_account_id: str = Field("", alias="DATA_MANAGER_DSP_ACCOUNT_ID")
+    account_id: str = Field("", alias="DATA_MANAGER_ACCOUNT_ID")
 
     @property
     def account(self) -> Account | None:
         """The account that owns the datasets, None without one. Raises InvalidSettings."""
-        return Account.from_parameters(self.manager_account_id, self.dsp_account_id)
+        return Account.from_parameter(self.account_id)
 
 
 class TimingSettings(_Settings):
@@ -83,7 +82,6 @@ class MembershipSettings(_Settings):
 
     audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
     membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
-    ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
 
 
 class WorkerSettings(DataManagerSettings, TimingSettings, MembershipSettings):
@@ -114,7 +112,6 @@ class AudiencesSettings(DataManagerSettings):
     audience_name_prefix: str = Field("", alias="AUDIENCE_NAME_PREFIX", max_length=64)
     # Of advertisers and connections, separated by commas; empty allows any target.
     allowed_targets: frozenset[str] = Field(frozenset(), alias="ALLOWED_TARGETS")
-    allow_id_retention: bool = Field(False, alias="ALLOW_ID_RETENTION")
     allowed_sources: str = Field("", alias="ALLOWED_SOURCES")
 
     @field_validator("allowed_sources")

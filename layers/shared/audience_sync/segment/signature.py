@@ -2,7 +2,8 @@
 
 Three quirks of the sender shape this module:
 
-- A batch is signed by its first element only, so elements 2..n are not authenticated. Accepted only on request.
+- A batch is signed by its first element only, so elements 2..n are not authenticated. That lets no request in; beside a
+  valid key, it tells whether Segment has the signing secret.
 - Webhook Audiences adds the audience's extras after the signed text, so the signed bytes are the event less its last
   members. Those are not authenticated, so no other names are accepted there: a mapping might read them.
 - Re-serialising would print some numbers and characters differently, so nothing here parses and dumps.

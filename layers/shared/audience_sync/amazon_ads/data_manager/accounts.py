@@ -6,8 +6,9 @@ from typing import Self
 
 from audience_sync.errors import InvalidSettings
 
-_MANAGER, _DSP = "DataManagerAccountId", "DataManagerDspAccountId"  # stack parameters
 _ACCOUNT_ID = re.compile(r"[\x21-\x7e]{1,256}")  # its format is not declared; a header can carry these
+# Amazon's own samples; a DSP account's id, from the DSP console's advertiser settings, begins with ENTITY.
+_MANAGER = "amzn1.ads1.ma1."
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,26 +16,26 @@ class Account:
     """A manager account, or a DSP account in its place. Amazon wants exactly one."""
 
     account_id: str
-    is_manager: bool
 
     @classmethod
-    def from_parameters(cls, manager: str, dsp: str) -> Self | None:
-        """Read the values of the two stack parameters; None if both are empty, and the stack uses no datasets.
+    def from_parameter(cls, value: str) -> Self | None:
+        """Read the stack parameter DataManagerAccountId; None if it is empty, and the stack uses no datasets.
 
         Raises:
-            InvalidSettings: both are given, or the given one cannot be an id.
+            InvalidSettings: it cannot be an id.
         """
-        given = {name: value.strip() for name, value in ((_MANAGER, manager), (_DSP, dsp)) if value.strip()}
-        if len(given) > 1:
-            raise InvalidSettings(
-                f"{_MANAGER} and {_DSP} are both given, and Amazon accepts one account only; deploy with the manager"
-                " account alone, or with the DSP account alone if there is no manager account"
-            )
-        for name, account_id in given.items():
-            if not _ACCOUNT_ID.fullmatch(account_id):
-                raise InvalidSettings(f"{name} is not an account id; copy it from the Amazon Ads console, and deploy")
-            return cls(account_id, is_manager=name == _MANAGER)
-        return None
+        account_id = value.strip()
+        if not account_id:
+            return None
+        if not _ACCOUNT_ID.fullmatch(account_id):
+            remedy = "copy it from the Amazon Ads console, and deploy"
+            raise InvalidSettings(f"DataManagerAccountId is not an account id; {remedy}")
+        return cls(account_id)
+
+    @property
+    def is_manager(self) -> bool:
+        """Whether the form of the id is a manager account's."""
+        return self.account_id.startswith(_MANAGER)
 
     @property
     def header(self) -> dict[str, str]:

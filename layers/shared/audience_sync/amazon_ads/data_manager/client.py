@@ -33,7 +33,7 @@ MEMBERS = "application/vnd.admAudiences.v1+json"
 DELETION = "application/vnd.admDataDeletion.v1+json"
 NO_UPLOAD_ID = "-"  # in place of an id that Amazon does not promise; nothing can be asked with it anyway
 MAX_DELETIONS = 1_000  # people in one request
-_AS_MANAGER = "or deploy with DataManagerAccountId in place of DataManagerDspAccountId"
+_AS_MANAGER = "or deploy with the id of a manager account as DataManagerAccountId"
 _NO_DELETION = f"with a DSP account, Amazon deletes nobody: remove people in the Amazon Ads console, {_AS_MANAGER}"
 _NO_REVOCATION = f"with a DSP account, Amazon ends no share: end it in the Amazon Ads console, {_AS_MANAGER}"
 

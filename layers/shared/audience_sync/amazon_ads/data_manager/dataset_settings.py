@@ -91,7 +91,7 @@ class DatasetReader(SettingsReader):
         """Read whether Amazon keeps the hashes; None if it is not said."""
         wanted = self.choice("idRetention")
         if wanted and not allowed:
-            self._fault("idRetention", "false", "leave it out, or ask the operator to set AllowIdRetention to yes")
+            self._fault("idRetention", "false", "leave it out, or ask the operator to create the dataset")
         return wanted
 
     def refuse_unknown(self) -> None:
