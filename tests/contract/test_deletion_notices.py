@@ -313,7 +313,7 @@ def test_a_change_older_than_a_notice_is_dropped(memory: MemoryStack) -> None:
 )
 def test_a_batch_of_notices_is_limited_by_the_rows_it_reads(audiences: int, at_once: int) -> None:
     memory = MemoryStack(audiences=[Audience(str(number)) for number in range(audiences)])
-    spreading = DeletionNotices(memory.context(), memory.members(), 60.0, BatchReport())
+    spreading = DeletionNotices(memory.context(), 60.0, BatchReport())
     first, *_ = spreading.batches([notice(f"m{number}") for number in range(ROWS_AT_ONCE)])
     assert len(first) == at_once
 

@@ -20,6 +20,7 @@ CONDITIONS = {
     "dynamodb:LeadingKeys": {"dynamodb:getitem", "dynamodb:query"},
     "iam:PassedToService": {"iam:passrole"},
     "iam:PermissionsBoundary": {"iam:createrole", "iam:putrolepermissionsboundary", "iam:putrolepolicy"},
+    "kms:GrantIsForAWSResource": {"kms:creategrant", "kms:listgrants", "kms:revokegrant"},
     "lambda:FunctionArn": {f"lambda:{verb}eventsourcemapping" for verb in ("create", "delete", "get", "update")},
     "s3:prefix": {"s3:listbucket"},
 }

@@ -79,10 +79,10 @@ def with_notices(
 class DeletionNotices:
     """Records and spreads deletion notices."""
 
-    def __init__(self, context: DeliveryContext, table: MemberRows, deadline: float, report: BatchReport) -> None:
+    def __init__(self, context: DeliveryContext, deadline: float, report: BatchReport) -> None:
         """Set up delivery of notices, which count into the report; `deadline` in monotonic seconds."""
         self._context = context
-        self._table = table
+        self._table = context.members
         self._deadline = deadline
         self._report = report
 

@@ -8,16 +8,14 @@ from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MembershipChange
 
 
-def job_member(change: MembershipChange, state: MemberState | None, *, was_counted: bool) -> JobMember:
+def job_member(change: MembershipChange, state: MemberState, *, was_counted: bool) -> JobMember:
     """Describe a record that was sent.
 
     Args:
         change: as sent: the newest, or a removal of earlier lives.
-        state: the source of the record; None if no rows are kept.
+        state: the source of the record.
         was_counted: whether the change was counted before.
     """
-    if state is None:
-        return JobMember(change.member[1], change.version.text, change.exits, was_counted=was_counted)
     is_part = change.exits and state.must_erase
     erases = is_part and _completes_removal(change, state)
     version = state.last_exit if change.exits and state.last_exit else state.version

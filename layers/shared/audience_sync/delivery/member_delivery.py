@@ -35,7 +35,6 @@ from audience_sync.members.member_step import (
 )
 from audience_sync.members.membership import EVERY_AUDIENCE, ChangeOutcome, Member, MembershipChange
 from audience_sync.members.repetitions import repetition_messages
-from audience_sync.members.stores import MemberRows
 
 MAX_ROUNDS = 3  # attempts at a row that other workers write at the same time
 
@@ -93,6 +92,7 @@ class MemberDelivery:
             report: of the invocation.
         """
         self._context = context
+        self._table = context.members
         self._uploads = uploads
         self._outcomes = outcomes
         self._jitter = jitter
@@ -121,7 +121,7 @@ class MemberDelivery:
         """Spread deletion notices over the audiences. Amazon is not called, so this waits for no upload."""
         if not notices:
             return
-        spreading = DeletionNotices(self._context, self._context.members, self._deadline, self._report)
+        spreading = DeletionNotices(self._context, self._deadline, self._report)
         members = self._outcomes.members
         try:
             for some in spreading.batches([each.newest for each in notices]):
@@ -160,24 +160,24 @@ class MemberDelivery:
 
     def _deliver_some(self, target: Target, members: Sequence[PendingMember]) -> Deferred | None:
         for _ in range(MAX_ROUNDS):
-            trouble, members = self._deliver_once(self._context.members, target, members)
+            trouble, members = self._deliver_once(target, members)
             if trouble or not members:
                 return trouble
         _defer_unsettled(members, Deferred.after(MovedOn("the member's row kept changing")))
         return None
 
     def _deliver_once(
-        self, table: MemberRows, target: Target, members: Sequence[PendingMember]
+        self, target: Target, members: Sequence[PendingMember]
     ) -> tuple[Deferred | None, Sequence[PendingMember]]:
         """Read, decide, write, send, record. Returns a deferral if others must wait, and members to deliver again."""
         trouble: Deferred | None = None
         written: list[_Decided] = []
         again: Sequence[PendingMember] = ()
         try:
-            decided = self._decide(members, self._read(table, members))
-            written, again = self._write(table, decided)
+            decided = self._decide(members, self._read(members))
+            written, again = self._write(decided)
             trouble = self._send_in_rounds(target, written)
-            self._record_attempts(table, written)
+            self._record_attempts(written)
         except TransientError as error:
             _defer_unsettled(members, Deferred.after(error))
             again = ()
@@ -187,11 +187,11 @@ class MemberDelivery:
                 each.pending.settle(each.decision.outcome)
         return trouble, again
 
-    def _read(self, table: MemberRows, members: Sequence[PendingMember]) -> dict[Member, _Found]:
+    def _read(self, members: Sequence[PendingMember]) -> dict[Member, _Found]:
         """Read the rows of members, and the deletion notices of those without one."""
-        found = table.read_each((each.member for each in members), self._uploads.half_of_time_to_record())
+        found = self._table.read_each((each.member for each in members), self._uploads.half_of_time_to_record())
         new = {each.member: each.changes for each in members if each.member not in found and not each.is_repetition}
-        return found | with_notices(table, new, self._uploads.half_of_time_to_record())
+        return found | with_notices(self._table, new, self._uploads.half_of_time_to_record())
 
     def _decide(self, members: Sequence[PendingMember], found: Mapping[Member, _Found]) -> list[_Decided]:
         """Decide what to do for members. Settles and defers those of whom nothing is to be written or sent."""
@@ -220,10 +220,10 @@ class MemberDelivery:
             decided.append(_Decided(each, decision, decision.state != state, now, decision.state, decision.state))
         return decided
 
-    def _write(self, table: MemberRows, decided: Sequence[_Decided]) -> tuple[list[_Decided], list[PendingMember]]:
+    def _write(self, decided: Sequence[_Decided]) -> tuple[list[_Decided], list[PendingMember]]:
         """Record what was decided. Returns what may be sent, and the members whose rows have changed since."""
         changed = [each.state for each in decided if each.changes_row]
-        results = iter(table.write(changed, lambda: self._uploads.has_time_to_record))
+        results = iter(self._table.write(changed, lambda: self._uploads.has_time_to_record))
         written: list[_Decided] = []
         again: list[PendingMember] = []
         for each in decided:
@@ -261,7 +261,7 @@ class MemberDelivery:
         self._report.repeated.update(each.state.member[0] for each in accepted if each.decision.repeats)
         return trouble
 
-    def _record_attempts(self, table: MemberRows, written: Sequence[_Decided]) -> None:
+    def _record_attempts(self, written: Sequence[_Decided]) -> None:
         """Write the result of each attempt into its row, unless the row has it."""
         by_member = {each.state.member: each for each in written}
         rows = {member: each.state for member, each in by_member.items()}
@@ -270,7 +270,7 @@ class MemberDelivery:
             for member, row in rows.items():
                 by_member[member].row = row if after[member] == row else None
             changed = [state for member, state in after.items() if state != rows[member]]
-            results = table.write(changed, lambda: self._uploads.has_time_to_date)
+            results = self._table.write(changed, lambda: self._uploads.has_time_to_date)
             moved: list[Member] = []
             for state, result in zip(changed, results, strict=True):
                 each = by_member[state.member]
@@ -285,7 +285,7 @@ class MemberDelivery:
                         raise result
             if not moved:
                 return
-            rows = table.read(moved)
+            rows = self._table.read(moved)
         raise MovedOn("the member's row kept changing")
 
     def _after(self, each: _Decided, row: MemberState) -> MemberState:
