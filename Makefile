@@ -68,8 +68,8 @@ docs: $(SETUP)  ## write the generated parts of the documents: charts, transcrip
 transcripts: $(SETUP)  ## run the commands that documents show, and the remedies that they name
 	$(BIN)/python -m pytest -q -m transcript -n 4 --dist loadgroup --no-loadscope-reorder tests/e2e
 
-mutate: $(SETUP)  ## mutation tests of what has changed (BASE=origin/main, MODULES="delivery/*" or ALL=1; MINUTES=60)
-	scripts/mutate.sh --minutes $(or $(MINUTES),60) $(if $(ALL),--all,$(if $(MODULES),--modules "$(MODULES)",$(if $(BASE),--base $(BASE))))
+mutate: $(SETUP)  ## changes of a module that no test notices (MODULE=members/member_step.py TESTS="tests/unit/members")
+	scripts/mutate.sh $(MODULE) $(TESTS)
 
 check: $(SETUP)  ## lint, format, types, import rules, whether these see every file, known vulnerabilities
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && $(BIN)/python -m workshop.seen && scripts/audit.sh

@@ -406,6 +406,7 @@ LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
             DATED_NOW, DATED_NOW, Action.ENTER, Attempt.NOT_ACCEPTED, {"enter_owed": True}, id="at the first try"
         ),
         pytest.param(ENTERED_SINCE, IN, Action.ENTER, Attempt.NOT_ACCEPTED, {}, id="and another one was sent since"),
+        pytest.param(DATED_NOW, IN, Action.ENTER, Attempt.NOT_ACCEPTED, {}, id="and it was sent again since"),
         pytest.param(
             FAILED_ONCE,
             FAILED_ONCE,
