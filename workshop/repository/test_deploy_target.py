@@ -240,9 +240,9 @@ def test_a_stack_with_a_dsp_account_must_name_it_in_the_other_parameter() -> Non
 
 def test_the_lines_for_a_stack_from_a_bucket_stop_for_the_same_values() -> None:
     guide = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
-    (checked,) = re.findall(r"^for WAS in (.*); do$", guide, re.MULTILINE)
+    (checked,) = re.findall(r"^for WAS in (.*?); do$", guide, re.MULTILINE | re.DOTALL)
     values = {"MembershipShards": NOW["MembershipShards"], "DataManagerDspAccountId": ""}
-    assert dict(each.split("=") for each in checked.split()) == values | {name: NOW[name] for name in BECOMES}
+    assert dict(re.findall(r"(\w+)=(\w*)(?=[\s)])", checked)) == values | {name: NOW[name] for name in BECOMES}
 
 
 KEYS = [f"arn:aws:kms:eu-west-1:123456789012:key/{number}" for number in range(2)]
