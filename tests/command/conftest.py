@@ -124,6 +124,14 @@ class Deployment:
         """Run a command with --json, and return its document."""
         return self.printed(command, *arguments, as_json=True, **options).json
 
+    def refusal[E: BaseException](
+        self, kind: type[E], command: Callable[..., object], *arguments: Any, **options: Any
+    ) -> E:
+        """Run a command that must end with this kind of error, and return the error."""
+        with pytest.raises(kind) as caught:
+            self.printed(command, *arguments, **options)
+        return caught.value
+
     def declined(self, command: Callable[..., object], *arguments: Any, **options: Any) -> str:
         """Answer no to a command, which must then end, and return its question."""
         self.answers.append("n")

@@ -58,8 +58,7 @@ def test_an_audience_of_a_connection_may_also_go_to_dsp(deployment: Deployment) 
 
 
 def test_linking_refuses_another_advertiser_than_amazon_reports(deployment: Deployment) -> None:
-    with pytest.raises(WrongUsage):
-        link(deployment.session(), AUDIENCE.audience_id, Target("999999"))
+    deployment.refusal(WrongUsage, link, AUDIENCE.audience_id, Target("999999"))
 
 
 def test_create_finds_an_audience_that_was_linked_without_a_target(deployment: Deployment) -> None:
@@ -98,14 +97,11 @@ def test_linking_again_keeps_the_connection_even_if_amazon_reports_an_advertiser
 def test_link_refuses_invalid_ids_and_countries(
     deployment: Deployment, audience_id: str, country: str, error: type[Exception]
 ) -> None:
-    with pytest.raises(error):
-        link(deployment.session(), audience_id, country=country)
+    deployment.refusal(error, link, audience_id, country=country)
     assert deployment.session().audiences.all() == []
 
 
-def test_create_after_unlink_makes_a_new_audience_and_amazon_keeps_the_old_one(
-    deployment: Deployment,
-) -> None:
+def test_create_after_unlink_makes_a_new_audience_and_amazon_keeps_the_old_one(deployment: Deployment) -> None:
     made = []
     for _ in range(2):
         made.append(deployment.json(create, "VIP", ADVERTISER, Settings(), country="US", key="vip")["audienceId"])
@@ -121,8 +117,7 @@ def test_unlinking_an_audience_keeps_the_creation_locks_of_others(deployment: De
     for name in ("VIP", "Winback"):
         made[name] = deployment.json(create, name, ADVERTISER, Settings(), country="US")["audienceId"]
     deployment.answers = ["n", "y"]
-    with pytest.raises(NotConfirmed):
-        unlink(deployment.session(as_json=True), made["VIP"])
+    deployment.refusal(NotConfirmed, unlink, made["VIP"], as_json=True)
     unlink(deployment.session(as_json=True), made["VIP"])
     assert deployment.json(create, "Winback", ADVERTISER, Settings(), country="US")["audienceId"] == made["Winback"]
     assert [each.audience_id for each in deployment.session().audiences.all()] == [made["Winback"]]
@@ -167,8 +162,7 @@ def test_an_audience_of_an_unknown_api_is_listed_but_cannot_be_shown(deployment:
     deployment.list_audience(replace(AUDIENCE, audience_id="7", destination=Destination.of({"api": "new"})))
     assert "new, unknown to" in deployment.printed(list_).out
     assert [each["api"] for each in deployment.json(list_)] == ["audiences", "new"]
-    with pytest.raises(InvalidMessage, match="this version does not know"):
-        show(deployment.session(), "7")
+    assert "this version does not know" in str(deployment.refusal(InvalidMessage, show, "7"))
 
 
 @pytest.mark.parametrize("shown", ["vip", "418273650912345679", "#mappings"])
@@ -317,5 +311,4 @@ def test_show_warns_if_renewal_uses_another_ttl_than_amazon(deployment: Deployme
 
 def test_an_update_without_settings_is_wrong_usage(deployment: Deployment) -> None:
     deployment.list_audience()
-    with pytest.raises(WrongUsage):
-        update(deployment.session(), AUDIENCE.audience_id, Settings())
+    deployment.refusal(WrongUsage, update, AUDIENCE.audience_id, Settings())

@@ -119,9 +119,8 @@ def test_a_dataset_is_created_once_with_its_shares_and_the_ids_of_the_dsp_consol
 def test_settings_that_datasets_do_not_have_are_refused_by_option_name(
     deployment: Deployment, target: NewTarget, settings: Settings, said: str
 ) -> None:
-    with pytest.raises(WrongUsage) as caught:
-        create(deployment.session(), "Big spenders", target, settings, country="DE")
-    assert said in f"{caught.value} {caught.value.remedy}"
+    caught = deployment.refusal(WrongUsage, create, "Big spenders", target, settings, country="DE")
+    assert said in f"{caught} {caught.remedy}"
     assert deployment.session().audiences.all() == []
 
 
@@ -139,8 +138,7 @@ def test_with_a_dsp_account_create_warns_that_nobody_can_be_erased(deployment: D
     assert deployment.session().audiences.all() == []
     deployment.answers.append("y")
     audience_id = created(deployment)["audienceId"]
-    with pytest.raises(OperatorError, match="Amazon ends no share"):
-        unshare(deployment.session(), audience_id, "any")
+    assert "Amazon ends no share" in str(deployment.refusal(OperatorError, unshare, audience_id, "any"))
     shown = deployment.printed(show, audience_id)
     assert "DSP account" in shown.out
     assert "does not show the counts" in shown.err
@@ -172,16 +170,14 @@ def test_shares_are_listed_added_and_ended(deployment: Deployment) -> None:
     assert "Members stay in the DSP audience" in asked
     assert deployment.json(unshare, "big", made["shareId"], yes=True) == {"shareId": made["shareId"], "revoked": True}
     assert "has ended: revoked by user" in deployment.printed(unshare, "big", made["shareId"]).out
-    with pytest.raises(NotThere):
-        unshare(deployment.session(yes=True), "big", "another")
+    deployment.refusal(NotThere, unshare, "big", "another", yes=True)
     in_amc = deployment.json(share, "big", IN_AMC)
     assert "no longer see" in deployment.declined(unshare, "big", in_amc["shareId"])
 
 
 def test_an_audience_of_the_audience_api_has_no_shares(deployment: Deployment) -> None:
     deployment.list_audience()
-    with pytest.raises(WrongUsage, match="Only datasets"):
-        share(deployment.session(), AUDIENCE.audience_id, IN_DSP)
+    assert "Only datasets" in str(deployment.refusal(WrongUsage, share, AUDIENCE.audience_id, IN_DSP))
 
 
 def test_a_dataset_cannot_be_updated_but_unlinked_and_linked_again(deployment: Deployment) -> None:
@@ -195,13 +191,11 @@ def test_a_dataset_cannot_be_updated_but_unlinked_and_linked_again(deployment: D
         (Target("590071284455661234", api=Api.DATA_MANAGER), Choices(), WrongUsage),
         (LINK, Choices(dsp=True), WrongUsage),
     ):
-        with pytest.raises(error):
-            link(deployment.session(), audience_id, target, choices=choices)
+        deployment.refusal(error, link, audience_id, target, choices=choices)
     shown = deployment.json(link, audience_id, LINK, key="big")
     assert (shown["audienceId"], shown["api"], shown["country"]) == (audience_id, "data-manager", "DE")
     for text, missing in (("adm-unknown", NotFound), ("no id/of any kind", WrongUsage)):
-        with pytest.raises(missing):
-            link(deployment.session(), text, LINK)
+        deployment.refusal(missing, link, text, LINK)
 
 
 def test_a_dataset_is_diagnosed_by_its_shares(deployment: Deployment) -> None:

@@ -47,8 +47,7 @@ def test_commands_about_listed_audiences_do_not_find_an_unlinked_one(deployment:
     deployment.list_audience()
     unlink_at(deployment, KEY, NOW)
     for name in (KEY, AUDIENCE.audience_id):
-        with pytest.raises(NotThere):
-            show(deployment.session(), name)
+        deployment.refusal(NotThere, show, name)
         with pytest.raises(NotThere):
             unlink_at(deployment, name, NOW)
 

@@ -220,9 +220,7 @@ def test_explain_says_that_a_removal_needs_no_consent(
     assert field(document, field_name)["leftOut"] == reason
 
 
-def test_explain_shows_denied_consent_as_an_exit_even_if_another_mapping_accepts(
-    explained: Explained,
-) -> None:
+def test_explain_shows_denied_consent_as_an_exit_even_if_another_mapping_accepts(explained: Explained) -> None:
     denies = MAPPING | {"name": "Denies", "fields": MAPPING["fields"] | {"amzn_user_data": "DENIED"}}
     document = explained(ENTERED, [MAPPING, denies])
     assert (document["accepted"], [each["reason"] for each in document["denials"]]) == (1, ["consent_denied"])
@@ -304,9 +302,7 @@ def test_explain_rejects_an_event_without_membership(explained: Explained) -> No
     assert only_mapping(document)["rejection"]["reason"] == "membership_undecided"
 
 
-def test_explain_follows_an_undecided_event_of_a_listed_audience(
-    explained: Explained,
-) -> None:
+def test_explain_follows_an_undecided_event_of_a_listed_audience(explained: Explained) -> None:
     row = {"type": "track", "event": "new", "userId": "u1", "properties": {"email": "a@b.co"}}
     document = explained(row, [with_fields({"audience_id": AUDIENCE.audience_id})])
     assert (document["events"][0]["kind"], document["events"][0]["whyNot"]) == ("reject", None)

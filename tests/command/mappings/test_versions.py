@@ -175,8 +175,7 @@ def test_invalid_stored_mappings_are_shown_with_their_faults_and_can_be_fixed(
 def test_revert_refuses_an_invalid_version(deployment: Deployment, tmp_path: Path) -> None:
     store(deployment, REFUSED)
     put(deployment, tmp_path, [MAPPING])
-    with pytest.raises(OperatorError, match="Version 3 has a fault:\nMapping "):
-        revert(deployment.session(yes=True), "3")
+    assert "Version 3 has a fault:\nMapping " in str(deployment.refusal(OperatorError, revert, "3", yes=True))
 
 
 def test_a_stored_list_of_mappings_has_version_0(deployment: Deployment, tmp_path: Path) -> None:
@@ -190,8 +189,7 @@ def test_mappings_that_ignore_every_event_need_force_and_a_confirmation(deployme
     apply(deployment.session(), written(tmp_path, [MAPPING | {"enabled": False}]), force=True)
     assert deployment.questions == ["Every event would be ignored. Put this in force as version 1? [y/N] "]
     put(deployment, tmp_path, [MAPPING])
-    with pytest.raises(OperatorError, match="would ignore every event"):
-        revert(deployment.session(yes=True), "1")
+    assert "would ignore every event" in str(deployment.refusal(OperatorError, revert, "1", yes=True))
     revert(deployment.session(yes=True), "1", force=True)
 
 
@@ -201,8 +199,7 @@ def test_show_prints_a_former_version(deployment: Deployment, tmp_path: Path) ->
     assert deployment.json(show, version=1) == {"version": 1, "mappings": [MAPPING]}
     lines = deployment.printed(show, version=1).out.splitlines()
     assert lines[:4] == ["Version 1, applied 2027-01-15 08:00:00Z.", "", "Mine", 'when type = "track"']
-    with pytest.raises(NotThere):
-        show(deployment.session(), version=7)
+    deployment.refusal(NotThere, show, version=7)
 
 
 def test_revert_stores_a_former_version_as_a_new_one(deployment: Deployment, tmp_path: Path) -> None:
@@ -268,8 +265,6 @@ def test_mappings_and_history_take_one_table_row_each(deployment: Deployment, tm
     assert len(listing.with_unlinked()) == 1
     (mapping,) = compiled(listing.mappings())
     assert mapping.name == "Mine"
-    with pytest.raises(NotThere) as forgotten:
-        revert(deployment.session(yes=True), "0")
-    assert "mappings revert built-in`" in forgotten.value.remedy
+    assert "mappings revert built-in`" in deployment.refusal(NotThere, revert, "0", yes=True).remedy
     revert(deployment.session(yes=True), "built-in")
     assert in_force(deployment) is None

@@ -714,11 +714,7 @@ def many(count: int) -> str:
 
 
 def test_resume_continues_after_the_last_confirmed_row(
-    deployment: Deployment,
-    file: File,
-    state: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    deployment: Deployment, file: File, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save, rejects = ImportState.save, tmp_path / "rejects.csv"
     content = many(30_000).replace("00,p", "00 is no id,p")

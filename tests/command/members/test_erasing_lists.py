@@ -132,13 +132,10 @@ def test_a_faulty_list_is_refused_whole_and_no_value_is_repeated(
     message: str,
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-    with pytest.raises(error) as refused:
-        command(deployment.session(yes=True), file="-")
-    assert str(refused.value) == message
+    assert str(deployment.refusal(error, command, file="-", yes=True)) == message
     one: Any = ["m1"] if command is erase else "m1"
     for given, kind in ((one, "-"), WrongUsage), ((None, "missing"), NotThere):
-        with pytest.raises(kind):
-            command(deployment.session(yes=True), *given)
+        deployment.refusal(kind, command, *given, yes=True)
     with pytest.raises(WrongUsage, match="Pass an external user id or --file"):
         command(deployment.session(), **({"page": Path("x.html")} if command is erasure else {}))
 

@@ -148,8 +148,7 @@ def test_the_age_of_a_restored_table_is_read_from_dynamodb(deployment: Deploymen
 
 def test_a_source_with_another_number_of_shards_is_refused(deployment: Deployment) -> None:
     record(deployment, *(change(f"m{number}") for number in range(20)), shards=3)
-    with pytest.raises(WrongUsage, match="8 shards"):
-        restore_members(deployment.session(yes=True, now=NOW), SOURCE, since="1h")
+    assert "8 shards" in str(deployment.refusal(WrongUsage, restore_members, SOURCE, since="1h", yes=True, now=NOW))
     assert members(deployment) == set()
 
 
@@ -184,5 +183,4 @@ def test_a_source_that_cannot_be_copied_is_refused(
 
 
 def test_a_table_that_does_not_exist_is_not_found(deployment: Deployment) -> None:
-    with pytest.raises(NotThere):
-        restore_members(deployment.session(yes=True), "missing", since="1h")
+    deployment.refusal(NotThere, restore_members, "missing", since="1h", yes=True)

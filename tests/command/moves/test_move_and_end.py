@@ -113,9 +113,8 @@ def test_an_impossible_move_is_refused_with_a_remedy(
     for each in listed:
         deployment.list_audience(each)
     before = deployment.rows("AudienceTable")
-    with pytest.raises(OperatorError) as caught:
-        move(deployment.session(yes=True), AUDIENCE.audience_id, MoveOptions(**options), to=to)
-    assert said in f"{caught.value} {caught.value.remedy}"
+    caught = deployment.refusal(OperatorError, move, AUDIENCE.audience_id, MoveOptions(**options), to=to, yes=True)
+    assert said in f"{caught} {caught.remedy}"
     assert deployment.rows("AudienceTable") == before
 
 
@@ -247,11 +246,7 @@ def test_an_interrupted_move_and_end_say_what_is_done_and_how_to_go_on(world: Wo
 @pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
 @pytest.mark.parametrize("written", range(3))
 def test_an_interrupted_end_keeps_the_key_reachable_and_can_be_repeated(
-    world: World,
-    monkeypatch: pytest.MonkeyPatch,
-    written: int,
-    *,
-    ends_target: bool,
+    world: World, monkeypatch: pytest.MonkeyPatch, written: int, *, ends_target: bool
 ) -> None:
     source = filled(world)
     target = moved(world, source)

@@ -112,9 +112,7 @@ def test_the_report_names_the_uploads_that_removed_the_members() -> None:
     assert sum_of(report) == f"{' + '.join(parts)} - 1 without a recorded upload"
 
 
-def test_the_proof_lists_each_upload_once_even_if_rows_disagree(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_proof_lists_each_upload_once_even_if_rows_disagree(capsys: pytest.CaptureFixture[str]) -> None:
     at, ids = ENDED_AT * 1000, [f"{number}1c40165-2773-443a-b757-09b2d1736e38" for number in (1, 2)]
     uploads = {RemovalUpload(ids[0], at, at + 900): 1, RemovalUpload(ids[0], at, at + 960_000): 2}
     report = EndReport(uploads=Counter(uploads | {RemovalUpload(ids[1], at - 9_000, at): 4}), removed=7)

@@ -74,8 +74,7 @@ def test_dead_letters_of_an_audience_in_no_list_are_found_by_its_id_only(deploym
     deployment.park(change("theirs", audience_id="7"))
     assert listed(deployment, Filter(audience="7")) == ["theirs"]
     for act in (list_, redrive, drop):
-        with pytest.raises(NotThere, match="No audience 8 is listed here"):
-            act(deployment.session(yes=True), Filter(audience="8"))
+        assert "No audience 8 is listed here" in str(deployment.refusal(NotThere, act, Filter(audience="8"), yes=True))
 
 
 def test_a_redriven_dead_letter_is_not_counted_again(deployment: Deployment) -> None:
@@ -100,8 +99,7 @@ def test_redrive_moves_matching_messages_and_leaves_the_rest_visible(deployment:
 def test_an_interrupted_redrive_loses_no_message(deployment: Deployment) -> None:
     deployment.park(*(change(f"m{number:02}") for number in range(15)))
     deployment.fail("sqs.DeleteMessageBatch", KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
-        redrive(deployment.session(), Filter())
+    deployment.refusal(KeyboardInterrupt, redrive, Filter())
     assert members(deployment) == [f"m{number:02}" for number in range(15)]
     assert len(members(deployment, "ChangeQueue")) == 10  # sent, and still a dead letter: sent again, it is superseded
 
@@ -152,9 +150,7 @@ def test_redrive_handles_more_messages_than_the_in_flight_limit(deployment: Depl
     assert members(deployment) == []
 
 
-def test_redrive_says_if_the_in_flight_limit_stops_it(
-    deployment: Deployment,
-) -> None:
+def test_redrive_says_if_the_in_flight_limit_stops_it(deployment: Deployment) -> None:
     allow_in_flight(deployment, 20)
     deployment.park(*(change(f"no{number:02}") for number in range(30)))
     deployment.park(change("yes"), reason="not_found")
@@ -261,9 +257,7 @@ def test_drop_asks_with_the_number_of_exits_lost(deployment: Deployment) -> None
 
 def test_dropping_every_dead_letter_needs_a_filter_that_says_so(deployment: Deployment) -> None:
     deployment.park(change("m1"))
-    with pytest.raises(WrongUsage) as caught:
-        drop(deployment.session(yes=True), Filter())
-    assert "--since 14d" in caught.value.remedy
+    assert "--since 14d" in deployment.refusal(WrongUsage, drop, Filter(), yes=True).remedy
     drop(deployment.session(yes=True), Filter(since="14d"))
     assert members(deployment) == []
 
@@ -278,8 +272,7 @@ def test_show_prints_the_failure_without_identifiers(deployment: Deployment) -> 
         "r-1",
     )
     assert "0" * 64 not in json.dumps(parked)
-    with pytest.raises(NotThere):
-        show(deployment.session(), "unknown")
+    deployment.refusal(NotThere, show, "unknown")
 
 
 def test_list_and_show_name_the_remedy_of_each_reason(deployment: Deployment) -> None:

@@ -30,8 +30,7 @@ def test_a_connection_is_created_listed_and_deleted(deployment: Deployment) -> N
 
 @pytest.mark.parametrize("blank", ["", " ", "\t"])
 def test_a_blank_connection_id_deletes_nothing(deployment: Deployment, known: str, blank: str) -> None:
-    with pytest.raises(WrongUsage, match="blank"):
-        delete(deployment.session(yes=True), blank)
+    assert "blank" in str(deployment.refusal(WrongUsage, delete, blank, yes=True))
     assert [each["connectionId"] for each in deployment.session().amazon.connections()] == [known]
     calls = requests.get(f"{deployment.amazon}/sandbox/requests", timeout=5).text
     assert "DELETE" not in calls
@@ -51,15 +50,13 @@ def test_the_question_counts_the_audiences_that_use_the_connection(deployment: D
 
 
 def test_a_connection_needs_an_instance_or_an_advertiser(deployment: Deployment) -> None:
-    with pytest.raises(WrongUsage):
-        create(deployment.session(), amc_account="account")
+    deployment.refusal(WrongUsage, create, amc_account="account")
 
 
 @pytest.mark.parametrize("typed", ["y", "yes", "", ACCEPTANCES[Api.AUDIENCES].lower()])
 def test_terms_are_accepted_only_by_the_whole_sentence(deployment: Deployment, typed: str) -> None:
     deployment.answers = [typed]
-    with pytest.raises(NotConfirmed, match="The text does not match"):
-        accept_terms(deployment.session(as_json=True, yes=True))
+    assert "The text does not match" in str(deployment.refusal(NotConfirmed, accept_terms, as_json=True, yes=True))
     assert deployment.json(show_terms) == {"accepted": False}
 
 
@@ -74,9 +71,8 @@ def test_terms_are_printed_without_markup_or_control_characters() -> None:
 
 
 def test_a_similar_connection_is_suggested(deployment: Deployment, known: str) -> None:
-    with pytest.raises(NotThere) as caught:
-        delete(deployment.session(yes=True), f"{known}x")
-    assert f"Did you mean {known}?" in caught.value.remedy
+    caught = deployment.refusal(NotThere, delete, f"{known}x", yes=True)
+    assert f"Did you mean {known}?" in caught.remedy
 
 
 def test_a_wrong_confirm_option_is_wrong_usage(deployment: Deployment) -> None:

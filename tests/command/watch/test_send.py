@@ -163,14 +163,12 @@ def test_any_other_response_is_an_error_with_a_remedy(
 
 
 def test_an_unreachable_gateway_is_a_temporary_error(deployment: Deployment) -> None:
-    with pytest.raises(TryLater, match="The gateway does not answer: ConnectionError"):
-        post(deployment.session(), b"{}")
+    assert "The gateway does not answer: ConnectionError" in str(deployment.refusal(TryLater, post, b"{}"))
 
 
 def test_without_a_usable_event_key_nothing_is_posted(deployment: Deployment) -> None:
     deployment.put_secret("IngestSecret", {"eventKey": "short"})
-    with pytest.raises(OperatorError, match="no usable event key"):
-        post(deployment.session(), b"{}")
+    assert "no usable event key" in str(deployment.refusal(OperatorError, post, b"{}"))
 
 
 @pytest.mark.parametrize(
@@ -222,8 +220,7 @@ def test_an_enter_that_gets_stuck_is_erased_and_no_exit_is_sent(deployment: Depl
 
 def test_an_enter_that_the_gateway_does_not_answer_is_erased(deployment: Deployment) -> None:
     deployment.list_audience()
-    with pytest.raises(TryLater):
-        send(deployment.session(), follow=TRIP)
+    deployment.refusal(TryLater, send, follow=TRIP)
     (notice,) = deployment.bodies("ChangeQueue")
     assert notice["audienceId"] == EVERY_AUDIENCE
 
@@ -295,13 +292,11 @@ def test_a_blocker_that_ends_following_is_reported_with_its_remedy(deployment: D
 
 
 def test_a_sample_uses_the_only_listed_audience(deployment: Deployment) -> None:
-    with pytest.raises(NotThere, match="No audience"):
-        the_only_audience(deployment.session())
+    assert "No audience" in str(deployment.refusal(NotThere, the_only_audience))
     deployment.list_audience()
     assert the_only_audience(deployment.session()) == AUDIENCE
     deployment.list_audience(Audience("2"))
-    with pytest.raises(WrongUsage, match="2 audiences"):
-        the_only_audience(deployment.session())
+    assert "2 audiences" in str(deployment.refusal(WrongUsage, the_only_audience))
 
 
 type Job = Callable[[str], str]  # uploads a record of a member and returns the id of its job

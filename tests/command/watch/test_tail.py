@@ -288,7 +288,5 @@ def test_a_missing_permission_ends_tail_at_any_time(deployment: Deployment) -> N
 
 
 def test_an_unknown_audience_and_an_unreadable_age_are_refused(deployment: Deployment) -> None:
-    with pytest.raises(NotThere):
-        tail(deployment.session(), audience="none", follow=False)
-    with pytest.raises(WrongUsage):
-        tail(deployment.session(), since="10 minutes", follow=False)
+    deployment.refusal(NotThere, tail, audience="none", follow=False)
+    deployment.refusal(WrongUsage, tail, since="10 minutes", follow=False)
