@@ -223,6 +223,10 @@ class Deployment:
         """Return the changes of the messages in a queue."""
         return [change for body in self.bodies(logical_id) for change in body["changes"]]
 
+    def operator_log(self) -> list[dict[str, Any]]:
+        """Return the lines that commands have written about themselves."""
+        return [json.loads(each["message"]) for each in self.logs.filter("OperatorLogGroup", 0, None)["events"]]
+
     def _answer(self, question: str) -> str:
         self.questions.append(question)
         assert self.answers, f"an unexpected question: {question}"

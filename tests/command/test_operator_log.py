@@ -39,6 +39,7 @@ EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
 POLICY = ROOT / "docs/operator-policy.json"
 MEMBERS = ROOT / "events/members.csv"
 ID = AUDIENCE.audience_id
+DRY = (str(MEMBERS), ID, ImportOptions(dry_run=True), FileOptions(at="1h"))
 
 
 @pytest.fixture(autouse=True)
@@ -46,11 +47,6 @@ def _filled(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     deployment.connect()
     deployment.list_audience()
-
-
-def lines(deployment: Deployment) -> list[dict[str, Any]]:
-    events = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
-    return [json.loads(each["message"]) for each in events]
 
 
 class Topic:
@@ -131,7 +127,7 @@ def test_a_redrive_from_the_dashboard_is_logged(deployment: Deployment) -> None:
     shown = DeployedStack(deployment.stack, lambda: 1.8e9)
     shown.redrive("request_rejected")
     shown.close()
-    (line,) = lines(deployment)
+    (line,) = deployment.operator_log()
     assert (line["command"], line["deadLetters"]) == ("dashboard redrive", 1)
 
 
@@ -140,7 +136,7 @@ def test_sent_events_are_logged(deployment: Deployment, gateway: list[Any]) -> N
     send(deployment.session(), EVENT)
     with suppress(AlreadyReported):
         send(deployment.session(), follow=Follow(round_trip=ID, timeout=0))
-    assert [(each["command"], each.get("events")) for each in lines(deployment)] == [
+    assert [(each["command"], each.get("events")) for each in deployment.operator_log()] == [
         ("send", 1),
         ("send --round-trip", None),
     ]
@@ -150,12 +146,7 @@ def test_sent_events_are_logged(deployment: Deployment, gateway: list[Any]) -> N
     "deed",
     [
         pytest.param(lambda found: found.declined(erase, ["m1"]), id="not confirmed"),
-        pytest.param(
-            lambda found: import_members(
-                found.session(), str(MEMBERS), ID, ImportOptions(dry_run=True), FileOptions(at="1h")
-            ),
-            id="a dry run",
-        ),
+        pytest.param(lambda found: import_members(found.session(), *DRY), id="a dry run"),
         pytest.param(lambda found: parked.redrive(found.session(), Filter(), dry_run=True), id="a dry redrive"),
         pytest.param(lambda found: keys.show(found.session()), id="shown only"),
         pytest.param(lambda found: revert(found.session(yes=True), "built-in"), id="nothing to change"),
@@ -166,13 +157,13 @@ def test_read_only_and_declined_commands_are_not_logged(
 ) -> None:
     deployment.record(change("m1"))
     deed(deployment)
-    assert lines(deployment) == []
+    assert deployment.operator_log() == []
 
 
 def test_a_comparison_and_a_failed_look_up_are_logged_without_the_value(deployment: Deployment) -> None:
     compare(deployment.session(), str(MEMBERS), ID)
     deployment.refusal(NotThere, show_member, "nobody", request="DSR-17")
-    compared, failed = [{name: each[name] for name in each.keys() - {"who"}} for each in lines(deployment)]
+    compared, failed = [{name: each[name] for name in each.keys() - {"who"}} for each in deployment.operator_log()]
     assert compared == {"command": "compare", "outcome": "done", "audienceId": ID, "rows": 6}
     assert failed == {"command": "member show", "outcome": "failed: NotThere", "people": 1, "request": "DSR-17"}
 
@@ -200,7 +191,7 @@ def test_an_interrupted_command_is_logged_with_its_progress(
     monkeypatch.setattr(ChangeSender, "take", take)
     with pytest.raises(type(error)):
         import_members(deployment.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h"))
-    (line,) = lines(deployment)
+    (line,) = deployment.operator_log()
     assert (line["command"], line["outcome"], line["changes"]) == ("import", outcome, 2)
 
 
@@ -245,7 +236,7 @@ def test_the_profile_is_logged_if_sts_does_not_answer(deployment: Deployment, mo
     monkeypatch.setenv("AWS_PROFILE", "marketing-ops")
     deployment.fail("sts", EndpointConnectionError(endpoint_url="https://sts"))
     keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
-    assert [each["who"] for each in lines(deployment)] == ["profile marketing-ops"]
+    assert [each["who"] for each in deployment.operator_log()] == ["profile marketing-ops"]
 
 
 def test_operator_log_prints_the_newest_line_first(deployment: Deployment) -> None:

@@ -1,7 +1,6 @@
 """`audience-sync compare`: the members of a file against the rows of an audience, and what repairs them."""
 
 import csv
-import json
 import os
 import sys
 from dataclasses import replace
@@ -251,8 +250,7 @@ def test_a_repair_can_state_a_consent_for_the_whole_file(deployment: Deployment,
     deployment.printed(compare, str(path), AUDIENCE.audience_id, reading, repair, yes=True)
     (change,) = deployment.changes()
     assert change["record"]["userConsent"]["consent"] == {"amzn": {"amznUserData": "GRANTED"}}
-    (logged,) = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
-    assert json.loads(logged["message"])["consent"] == "GRANTED"
+    assert [each["consent"] for each in deployment.operator_log()] == ["GRANTED"]
 
 
 def test_out_lists_every_difference(deployment: Deployment, file: str, tmp_path: Path) -> None:

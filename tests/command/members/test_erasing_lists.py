@@ -1,7 +1,6 @@
 """`member erase --file` and `member erasure --file`: everybody on a list, asked about once and reported as one."""
 
 import io
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -67,8 +66,7 @@ def test_erasing_a_list_asks_once_skips_unknown_ids_and_logs_only_a_count(
     assert list(printed.json.values())[:-1] == [4, 1, 1, 3, 0, ["nobody"], [], 1]
     assert printed.err == "Left out: 1 repeated id, 1 empty line.\n"
     assert "0 to erase" in deployment.printed(erase, ["nobody"], raises=ReportedAsNotThere).out, "and nothing to ask"
-    (event,) = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
-    line = json.loads(event["message"])
+    (line,) = deployment.operator_log()
     assert line.pop("who")
     assert line == {"command": "member erase", "outcome": "done", "changes": 3}
 

@@ -1,6 +1,5 @@
 """`member find`: the people behind an address or a number, and an answer that denies nothing that was not read."""
 
-import json
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -94,9 +93,9 @@ def test_if_nothing_is_found_the_answer_names_what_was_not_searched(deployment: 
         "wait, which another search after 2027-01-22 covers, automatic backups, which expire by 2027-02-19, Segment, "
         "and Amazon Ads."
     )
-    (line,) = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
+    (line,) = deployment.operator_log()
     logged = {"command": "member find", "outcome": "done", "values": 2, "people": 0, "events": 0}
-    assert {name: value for name, value in json.loads(line["message"]).items() if name != "who"} == logged
+    assert {name: value for name, value in line.items() if name != "who"} == logged
 
 
 def test_an_unsearchable_value_is_reported_by_line_and_the_rest_are_answered(search: Search) -> None:

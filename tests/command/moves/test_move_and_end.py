@@ -1,6 +1,5 @@
 """`audiences move` and `end`: what they refuse, ask and print, and what a repeated run finds."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -367,8 +366,7 @@ def test_an_interrupted_end_logs_the_changes_sent(world: World, monkeypatch: pyt
     monkeypatch.setattr(ChangeSender, "take", taking)
     with pytest.raises(KeyboardInterrupt):
         end(world.session(), source)
-    (*_, logged) = world.deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
-    line = json.loads(logged["message"])
+    (*_, line) = world.deployment.operator_log()
     assert (line["command"], line["outcome"], line["changes"]) == ("audiences end", "interrupted", 1)
 
 
