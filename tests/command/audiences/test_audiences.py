@@ -38,11 +38,8 @@ def test_linking_gives_an_amazon_audience_a_computation_key(deployment: Deployme
 def test_linking_again_keeps_the_settings_that_are_left_out(deployment: Deployment) -> None:
     deployment.list_audience()
     shown = deployment.json(link, AUDIENCE.audience_id, name="Another name")
-    assert (shown["name"], shown["computationKey"], shown["country"]) == (
-        "Another name",
-        AUDIENCE.computation_key,
-        "US",
-    )
+    kept = {"name": "Another name", "computationKey": AUDIENCE.computation_key, "country": "US"}
+    assert shown.items() >= kept.items()
     row = deployment.stack.service("dynamodb").get_item(
         TableName=deployment.stack["AudienceTable"], Key={"audienceId": {"S": AUDIENCE.audience_id}}
     )["Item"]
@@ -55,10 +52,6 @@ def test_an_audience_of_a_connection_may_also_go_to_dsp(deployment: Deployment) 
     found = deployment.session().audiences.by_id(AUDIENCE.audience_id)
     assert found is not None
     assert destination_of_changes(found) == amc_connection("connection-1", dsp=True)
-
-
-def test_linking_refuses_another_advertiser_than_amazon_reports(deployment: Deployment) -> None:
-    deployment.refusal(WrongUsage, link, AUDIENCE.audience_id, Target("999999"))
 
 
 def test_create_finds_an_audience_that_was_linked_without_a_target(deployment: Deployment) -> None:
@@ -85,19 +78,20 @@ def test_linking_again_keeps_the_connection_even_if_amazon_reports_an_advertiser
 
 
 @pytest.mark.parametrize(
-    ("audience_id", "country", "error"),
+    ("audience_id", "options", "error"),
     [
-        pytest.param("12x", "", WrongUsage, id="no number"),
-        pytest.param(AUDIENCE.audience_id, "XX", WrongUsage, id="no country"),
-        pytest.param(AUDIENCE.audience_id, "UNKNOWN", WrongUsage, id="Amazon's word for no country"),
-        pytest.param(AUDIENCE.audience_id, "zz", WrongUsage, id="Amazon's code for no country"),
-        pytest.param("418273650912345679", "", NotFound, id="unknown to Amazon"),
+        pytest.param("12x", {}, WrongUsage, id="no number"),
+        pytest.param(AUDIENCE.audience_id, {"country": "XX"}, WrongUsage, id="no country"),
+        pytest.param(AUDIENCE.audience_id, {"country": "UNKNOWN"}, WrongUsage, id="Amazon's word for no country"),
+        pytest.param(AUDIENCE.audience_id, {"country": "zz"}, WrongUsage, id="Amazon's code for no country"),
+        pytest.param(AUDIENCE.audience_id, {"target": Target("999999")}, WrongUsage, id="another advertiser's"),
+        pytest.param("418273650912345679", {}, NotFound, id="unknown to Amazon"),
     ],
 )
-def test_link_refuses_invalid_ids_and_countries(
-    deployment: Deployment, audience_id: str, country: str, error: type[Exception]
+def test_link_refuses_what_amazon_does_not_know(
+    deployment: Deployment, audience_id: str, options: dict[str, Any], error: type[Exception]
 ) -> None:
-    deployment.refusal(error, link, audience_id, country=country)
+    deployment.refusal(error, link, audience_id, **options)
     assert deployment.session().audiences.all() == []
 
 
@@ -195,11 +189,8 @@ def test_the_shell_completes_keys_and_the_ids_of_audiences_without_one(
         deployment.list_audience(replace(AUDIENCE, audience_id=audience_id, computation_key=key))
     monkeypatch.setattr(Session, "of_command", lambda *_: deployment.session())
     context: Any = None
-    assert [sorted(completions(context, typed)) for typed in ("", "7", "w")] == [
-        ["72", "vip", "winback"],
-        ["72"],
-        ["winback"],
-    ]
+    completed = [sorted(completions(context, typed)) for typed in ("", "7", "w")]
+    assert completed == [["72", "vip", "winback"], ["72"], ["winback"]]
 
 
 def test_creating_again_returns_the_settings_in_force_and_the_differences(deployment: Deployment) -> None:
@@ -242,20 +233,16 @@ def test_a_shorter_ttl_asks_for_confirmation(deployment: Deployment) -> None:
     assert "time to live" not in deployment.printed(create, "Winback", ADVERTISER, Settings(), country="US").err
 
 
+IN_AMC: dict[str, Any] = {"destination": amc_connection("c-1")}
+FEE, FEE_SHOWN = {"cpmCents": 1_250, "currency": "EUR"}, "fee 1,250 cents EUR for a thousand impressions"
+
+
 @pytest.mark.parametrize(
     ("changed", "lines"),
     [
         pytest.param({}, ["members go to Amazon DSP", "fee none"], id="an advertiser's, without a fee"),
-        pytest.param(
-            {"destination": amc_connection("c-1"), "settings": {"cpmCents": 1_250, "currency": "EUR"}},
-            ["members go to AMC, not Amazon DSP", "fee 1,250 cents EUR for a thousand impressions"],
-            id="a connection's, with a fee",
-        ),
-        pytest.param(
-            {"destination": amc_connection("c-1"), "settings": {"dsp": True}},
-            ["members go to AMC and Amazon DSP"],
-            id="with DSP",
-        ),
+        pytest.param(IN_AMC | {"settings": FEE}, ["members go to AMC, not Amazon DSP", FEE_SHOWN], id="with a fee"),
+        pytest.param(IN_AMC | {"settings": {"dsp": True}}, ["members go to AMC and Amazon DSP"], id="with DSP"),
     ],
 )
 def test_show_prints_the_fee_and_the_amazon_products(

@@ -78,14 +78,15 @@ def test_every_fault_of_a_file_is_listed_at_once(tmp_path: Path, act: str, optio
     ]
 
 
+SHORT, LONG = "  {\"name\": 'Mine'}", "1," * 99 + "\t'b'" + "é" * 99
+
+
 @pytest.mark.parametrize("act", [check, apply])
 @pytest.mark.parametrize(
     ("line", "place", "excerpt"),
     [
-        pytest.param("  {\"name\": 'Mine'}", "line 2 column 12", ["  {\"name\": 'Mine'}", " " * 11 + "^"], id="short"),
-        pytest.param(
-            "1," * 99 + "\t'b'" + "é" * 99, "column 200", [",1" * 17 + ", 'b'" + "é" * 33, " " * 36 + "^"], id="long"
-        ),
+        pytest.param(SHORT, "line 2 column 12", [SHORT, " " * 11 + "^"], id="short"),
+        pytest.param(LONG, "column 200", [",1" * 17 + ", 'b'" + "é" * 33, " " * 36 + "^"], id="long"),
     ],
 )
 def test_invalid_json_is_refused_with_the_faulty_line_and_a_caret(
@@ -136,15 +137,12 @@ def test_an_event_that_is_not_json_is_refused_without_quoting_it(deployment: Dep
     assert "ada" not in str(caught.value)
 
 
+NEVER = MAPPING | {"trigger": 'type = "group"'}
 NOTHING_APPLIES = [
     pytest.param([], "There are no mappings", id="no mapping"),
     pytest.param([MAPPING | {"enabled": False}], "No mapping is enabled", id="all disabled"),
-    pytest.param([MAPPING | {"trigger": 'type = "group"'}], "Mine: its trigger matches no event", id="never"),
-    pytest.param(
-        [MAPPING | {"trigger": 'type = "page"'}, MAPPING | {"name": "Off", "enabled": False}],
-        "Mine: its trigger matches no event",
-        id="one never, the other disabled",
-    ),
+    pytest.param([NEVER], "Mine: its trigger matches no event", id="never"),
+    pytest.param([NEVER, MAPPING | {"name": "Off", "enabled": False}], "Mine: its trigger matches no event", id="both"),
 ]
 
 
@@ -190,6 +188,7 @@ def with_id(directive: Any, **more: Any) -> dict[str, Any]:
 
 
 HASHED = {"@sha256": {"@path": "$.traits.phone"}}
+HASHED_ELSE = {"exists": {"@path": "$.userId"}, "then": {"@path": "$.userId"}, "else": HASHED}
 
 
 @pytest.mark.parametrize(
@@ -199,11 +198,7 @@ HASHED = {"@sha256": {"@path": "$.traits.phone"}}
         pytest.param(with_id({"@path": "$.traits.phone"}), True, id="a phone number"),
         pytest.param(with_id({"@path": "$.properties.homePhoneNumber"}), True, id="a phone number by another name"),
         pytest.param(with_id({"@template": "m-{{traits.Email}}"}), True, id="an address in a template"),
-        pytest.param(
-            with_id({"@if": {"exists": {"@path": "$.userId"}, "then": {"@path": "$.userId"}, "else": HASHED}}),
-            False,
-            id="hashed where it is read",
-        ),
+        pytest.param(with_id({"@if": HASHED_ELSE}), False, id="hashed where it is read"),
         pytest.param(with_id(HASHED), False, id="hashed"),
         pytest.param(with_id({"@path": "$.traits.phone"}, enabled=False), False, id="a disabled mapping"),
     ],
@@ -238,24 +233,20 @@ def test_try_warns_about_a_phone_number_as_member_id(
     assert ("looks like a phone number" in printed.err) is warns
 
 
+MEANT = "propertys at its top level, unless the extras do. Did you mean properties?"
+ONE = {"@path": "$.traits.a"}
+
+
 @pytest.mark.parametrize(
     ("directive", "said"),
     [
-        pytest.param(
-            {"@path": "$.propertys.email"},
-            "propertys at its top level, unless the extras do. Did you mean properties?",
-            id="typo",
-        ),
+        pytest.param({"@path": "$.propertys.email"}, MEANT, id="typo"),
         pytest.param({"@template": "{{ Traits.email }}-{{userId}}"}, "Traits at", id="in a template"),
-        pytest.param(
-            {"@if": {"exists": {"@path": "$.emial"}, "then": {"@path": "$.traits.a"}}}, "emial at", id="in @if"
-        ),
+        pytest.param({"@if": {"exists": {"@path": "$.emial"}, "then": ONE}}, "emial at", id="in @if"),
         pytest.param({"@sha256": {"@path": "$['prop'].x"}}, "$ at", id="brackets without a dot"),
         pytest.param({"@path": "$."}, "", id="the whole event"),
         pytest.param({"@arrayPath": ["$.properties.products", {"id": {"@path": "$.sku"}}]}, "", id="of a list's items"),
-        pytest.param(
-            {"@transform": {"apply": {"a": {"@path": "$.traits.a"}}, "mapping": {"@path": "$.a"}}}, "", id="of a result"
-        ),
+        pytest.param({"@transform": {"apply": {"a": ONE}, "mapping": {"@path": "$.a"}}}, "", id="of a result"),
         pytest.param({"@literal": {"@path": "$.nothing"}}, "", id="a constant"),
         *(pytest.param({"@path": f"$.{root}.x"}, "", id=root) for root in ("context", "anonymousId", "rudderId")),
     ],

@@ -96,12 +96,10 @@ def test_a_dry_run_neither_asks_nor_stores(deployment: Deployment, tmp_path: Pat
     put(deployment, tmp_path, [MAPPING])
     document = deployment.json(apply, written(tmp_path, [OTHER]), dry_run=True)
     assert (document["version"], document["changed"], document["dryRun"]) == (1, False, True)
-    assert [(each["mapping"], each["change"]) for each in document["changes"]] == [
-        ("Other", "added"),
-        ("Mine", "removed"),
-    ]
-    revert(deployment.session(as_json=True), "0", dry_run=True)
-    revert(deployment.session(as_json=True), "built-in", dry_run=True)
+    changes = [(each["mapping"], each["change"]) for each in document["changes"]]
+    assert changes == [("Other", "added"), ("Mine", "removed")]
+    for version in ("0", "built-in"):
+        deployment.json(revert, version, dry_run=True)
     assert in_force(deployment)["version"] == 1
 
 
@@ -126,13 +124,6 @@ def test_unreadable_stored_mappings_are_reported_and_can_be_replaced(
     assert deployment.json(apply, written(tmp_path, {"version": 7, "mappings": [MAPPING]}))["version"] == 1
     assert "unreadable and would be replaced" in deployment.questions[0]
     assert deployment.json(show)["version"] == 1
-
-
-def test_unreadable_stored_mappings_keep_the_former_versions(deployment: Deployment, tmp_path: Path) -> None:
-    put(deployment, tmp_path, [MAPPING])
-    store(deployment, {"S": "{not json"})
-    revert(deployment.session(yes=True), "1")
-    assert in_force(deployment) == {"version": 2, "mappings": [MAPPING]}
 
 
 @pytest.mark.parametrize("held", [{"S": "{not json"}, {"version": 1, "mappings": [OTHER]}], ids=["unreadable", "valid"])
@@ -202,12 +193,18 @@ def test_show_prints_a_former_version(deployment: Deployment, tmp_path: Path) ->
     deployment.refusal(NotThere, show, version=7)
 
 
-def test_revert_stores_a_former_version_as_a_new_one(deployment: Deployment, tmp_path: Path) -> None:
-    put(deployment, tmp_path, [MAPPING])
-    put(deployment, tmp_path, [OTHER])
+UNREADABLE_NOW = "The stored mappings are unreadable and would be replaced. "
+
+
+@pytest.mark.parametrize("warning", ["", UNREADABLE_NOW], ids=["readable", "unreadable"])
+def test_revert_stores_a_former_version_as_a_new_one(deployment: Deployment, tmp_path: Path, warning: str) -> None:
+    for each in ([MAPPING], [OTHER]):
+        put(deployment, tmp_path, each)
+    if warning:
+        store(deployment, {"S": "{not json"})
     deployment.answers = ["y"]
     assert deployment.json(revert, "1")["version"] == 3
-    assert deployment.questions == ["Put version 1 in force again, as version 3? [y/N] "]
+    assert deployment.questions == [f"{warning}Put version 1 in force again, as version 3? [y/N] "]
     assert in_force(deployment) == {"version": 3, "mappings": [MAPPING]}
     assert deployment.json(revert, "3")["changed"] is False
 

@@ -72,14 +72,9 @@ HASHED = hashlib.sha256(b"ada@example.com").hexdigest()
             pytest.param(form, True, id=f"the address {number}")
             for number, form in enumerate(
                 (
-                    "1;ada@example.com;x",
-                    "<a><mail>ada@example.com</mail></a>",
-                    "{'email': 'ada@example.com'}",
-                    "userId: ada@example.com",
-                    "email=ada%40example.com&x=1",
-                    b64encode(b'{"email":"Ada@example.com"}').decode(),
-                    "mailto:ada@example.com",
-                    HASHED.upper(),
+                    *("1;ada@example.com;x", "<a><mail>ada@example.com</mail></a>", "{'email': 'ada@example.com'}"),
+                    *("userId: ada@example.com", "email=ada%40example.com&x=1", "mailto:ada@example.com"),
+                    *(b64encode(b'{"email":"Ada@example.com"}').decode(), HASHED.upper()),
                 )
             )
         ),
@@ -104,8 +99,7 @@ def test_drop_erased_deletes_unusable_event_queue_messages_that_name_the_person(
 
 
 def test_drop_erased_respects_other_filters(deployment: Deployment) -> None:
-    found = deployment.json(drop, Filter(reason="not_found"), erased=True, yes=True)
-    assert found == {"matched": 0, "dropped": 0}
+    assert deployment.json(drop, Filter(reason="not_found"), erased=True, yes=True) == {"matched": 0, "dropped": 0}
     assert len(members(deployment)) == 4
 
 
