@@ -152,7 +152,7 @@ def test_sent_events_are_logged(deployment: Deployment, gateway: list[Any]) -> N
         pytest.param(lambda found: revert(found.session(yes=True), "built-in"), id="nothing to change"),
     ],
 )
-def test_read_only_and_declined_commands_are_not_logged(
+def test_reads_and_declined_commands_are_not_logged(
     deployment: Deployment, deed: Callable[[Deployment], object]
 ) -> None:
     deployment.record(change("m1"))

@@ -245,9 +245,7 @@ FEE, FEE_SHOWN = {"cpmCents": 1_250, "currency": "EUR"}, "fee 1,250 cents EUR fo
         pytest.param(IN_AMC | {"settings": {"dsp": True}}, ["members go to AMC and Amazon DSP"], id="with DSP"),
     ],
 )
-def test_show_prints_the_fee_and_the_amazon_products(
-    deployment: Deployment, changed: dict[str, Any], lines: list[str]
-) -> None:
+def test_show_prints_fee_and_amazon_products(deployment: Deployment, changed: dict[str, Any], lines: list[str]) -> None:
     deployment.list_audience(replace(AUDIENCE, **changed))
     seen = [" ".join(line.split()) for line in deployment.printed(show, AUDIENCE.audience_id).out.splitlines()]
     assert set(lines) <= set(seen)

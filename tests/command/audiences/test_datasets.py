@@ -51,7 +51,7 @@ def revoke(deployment: Deployment, share_id: str) -> None:
     requests.put(url, json={"status": "REVOKED_BY_SHARING_GRANT"}, timeout=5).raise_for_status()
 
 
-def test_without_a_data_room_diagnose_names_it_and_creating_the_dataset_again_creates_it(
+def test_diagnose_names_a_missing_data_room_which_creating_the_dataset_again_creates(
     deployment: Deployment,
 ) -> None:
     audience_id = created(deployment)["audienceId"]

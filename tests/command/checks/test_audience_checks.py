@@ -195,9 +195,7 @@ FOUND = [
 
 
 @pytest.mark.parametrize(("check", "known", "state", "says"), FOUND, ids=[f"{it[0]}: {it[2]}, {it[3]}" for it in FOUND])
-def test_each_check_reports_the_state_that_its_readings_show(
-    check: str, known: dict[str, Any], state: str, says: str
-) -> None:
+def test_each_check_reports_the_state_of_its_readings(check: str, known: dict[str, Any], state: str, says: str) -> None:
     found = finding(check, readings(**known))
     assert (found.state, says in found.found) == (state, True), found
     assert bool(found.remedy) == (state != "ok"), "what is not ok has a next command"
@@ -272,9 +270,7 @@ STUCK = {"traffic": Traffic(accepted=8, uploads_failed=4), "members": members(),
         pytest.param(STUCK | {"blockers": [REFUSED]}, "delivery", "connect", id="a person must connect again"),
     ],
 )
-def test_a_consequence_of_a_problem_is_not_a_reason_of_its_own(
-    known: dict[str, Any], first: str, next_command: str
-) -> None:
+def test_a_consequence_of_a_problem_is_no_reason_itself(known: dict[str, Any], first: str, next_command: str) -> None:
     given: dict[str, Any] = {"traffic": Traffic(), "members": members(0)} | known
     (reason,) = likely_reasons(diagnose(readings(**given)))
     assert (reason.name, reason.remedy) == (first, f"audience-sync {next_command}")

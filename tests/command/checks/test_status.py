@@ -83,9 +83,7 @@ def test_the_sum_of_changes_adds_up_if_some_were_counted_twice(counts: Counts, w
         pytest.param(3, None, "", id="of the last hours: they may be others than the dead letters"),
     ],
 )
-def test_status_shows_parked_changes_that_are_no_longer_dead_letters(
-    parked: int, dead_letters: int | None, since: str
-) -> None:
+def test_status_shows_parked_changes_that_left_the_queue(parked: int, dead_letters: int | None, since: str) -> None:
     counts = Counts(accepted=parked, parked=parked)
     assert f"{parked} parked{f' ({since})' if since else ''} + 0 waiting" in counts.sum(dead_letters)
     shown = replace(states.empty(), counts=counts, dead_letters=dead_letters or parked * (dead_letters is None))

@@ -134,9 +134,7 @@ def test_the_range_applies_to_bars_warnings_reasons_and_charts(
     assert audience.sizes[0][0] >= NOW - RANGES[chosen].history
 
 
-def test_a_moved_audience_without_a_job_so_far_has_a_mark_and_no_numbers(
-    deployment: Deployment, shown: DeployedStack
-) -> None:
+def test_a_moved_audience_without_a_job_has_a_mark_and_no_numbers(deployment: Deployment, shown: DeployedStack) -> None:
     deployment.list_audience(replace(AUDIENCE, moved_to="8"))
     (audience,) = shown.read("").audiences
     assert (audience.size, audience.match_rate, audience.sizes, audience.mark) == (None, None, (), "moved to 8")
@@ -187,7 +185,7 @@ def test_dead_letters_are_read_only_when_their_number_changes(
     assert len(received) > before
 
 
-def test_a_redrive_on_the_page_waits_until_the_page_has_read_the_dead_letters(
+def test_a_redrive_on_the_page_waits_until_its_dead_letters_are_read(
     deployment: Deployment, shown: DeployedStack
 ) -> None:
     done: list[str] = []
@@ -255,9 +253,7 @@ def test_the_log_shows_every_function_that_tail_reads(deployment: Deployment, sh
     assert {line.function for line in shown.read("").log} == {function.lower() for function in FUNCTIONS}
 
 
-def test_a_dataset_shows_its_most_recently_read_shares(
-    deployment: Deployment, shown: DeployedStack, clock: ManualClock
-) -> None:
+def test_a_dataset_shows_the_shares_last_read(deployment: Deployment, shown: DeployedStack, clock: ManualClock) -> None:
     clock.now = time.time()
     deployment.list_audience()
     share = {

@@ -83,9 +83,7 @@ def test_an_unknown_range_falls_back_to_the_usual_one(server: DashboardServer, a
 
 
 @pytest.mark.parametrize("action", ["pause", "resume"])
-def test_the_page_pauses_and_resumes_and_another_site_does_not(
-    server: DashboardServer, shown: Shown, action: str
-) -> None:
+def test_only_the_page_pauses_and_resumes(server: DashboardServer, shown: Shown, action: str) -> None:
     for source, expected in ((origin(server), 200), ("https://other.example", 403)):
         headers = {"Origin": source}
         answer = requests.post(f"{server.url}/{action}", json={"note": "why"}, headers=headers, timeout=60)

@@ -107,9 +107,7 @@ def test_invalid_json_is_refused_with_the_faulty_line_and_a_caret(
         pytest.param(b"[" * 100_000, "not JSON: maximum recursion depth", id="nested too deeply"),
     ],
 )
-def test_an_unreadable_file_is_refused_with_the_cause(
-    deployment: Deployment, tmp_path: Path, content: bytes, problem: str
-) -> None:
+def test_an_unreadable_file_is_refused(deployment: Deployment, tmp_path: Path, content: bytes, problem: str) -> None:
     file = tmp_path / "mappings.json"
     file.write_bytes(content)
     with pytest.raises(WrongUsage, match=problem):
@@ -251,9 +249,7 @@ ONE = {"@path": "$.traits.a"}
         *(pytest.param({"@path": f"$.{root}.x"}, "", id=root) for root in ("context", "anonymousId", "rudderId")),
     ],
 )
-def test_a_field_that_no_event_has_is_a_warning(
-    deployment: Deployment, tmp_path: Path, directive: Any, said: str
-) -> None:
+def test_a_field_that_no_event_has_is_noted(deployment: Deployment, tmp_path: Path, directive: Any, said: str) -> None:
     file = written(tmp_path, [MAPPING | {"fields": {"external_user_id": {"@path": "$.userId"}, "email": directive}}])
     warnings = " ".join(deployment.json(check, file)["warnings"])
     assert (f"Mine: email: no event has {said}" in warnings) if said else "no event has" not in warnings

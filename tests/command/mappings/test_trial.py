@@ -125,9 +125,7 @@ def test_explain_names_the_places_and_the_result_of_each_kind_of_value(
     assert explanation.items() >= (expected | found).items()
 
 
-def test_explain_says_what_becomes_of_each_value_of_a_list(
-    explained: Explained, deployment: Deployment, tmp_path: Path
-) -> None:
+def test_explain_follows_each_value_of_a_list(explained: Explained, deployment: Deployment, tmp_path: Path) -> None:
     listed = ["Ada@example.com", "ada@EXAMPLE.com", "no address", *(f"{number}@example.com" for number in range(101))]
     mapping = with_fields({"email": {"@path": "$.properties.email"}}) | {"separators": {"email": ";"}}
     email = field(explained(entered(email=[*listed[:2], ";".join(listed[2:])]), [mapping]), "email")
@@ -169,7 +167,7 @@ def test_explain_names_the_audience_and_how_it_was_found(explained: Explained) -
         pytest.param({"countryCode": "CA"}, {"country": "GB"}, "GB", "the mapping", id="the mapping"),
     ],
 )
-def test_explain_names_the_country_and_its_source(
+def test_explain_names_the_country_and_why(
     explained: Explained, change: Any, mapping: Any, country: str, by: str
 ) -> None:
     found = only_mapping(explained(ENTERED | change, [with_fields(mapping | {"amzn_user_data": "GRANTED"})]))
@@ -191,9 +189,7 @@ DENIED = {"amzn_user_data": False}
         pytest.param(LEFT, {}, "a removal needs none", id="a removal"),
     ],
 )
-def test_explain_says_whether_consent_is_needed_and_given(
-    explained: Explained, event: Any, more: Any, consent: str
-) -> None:
+def test_explain_says_if_consent_is_needed_and_given(explained: Explained, event: Any, more: Any, consent: str) -> None:
     assert only_mapping(explained(event, [with_fields(more)]))["consent"] == consent
 
 

@@ -150,9 +150,7 @@ def test_a_version_that_is_not_a_number_counts_as_zero(deployment: Deployment, t
     assert deployment.json(apply, written(tmp_path, seen.json), yes=True)["version"] == 1
 
 
-def test_invalid_stored_mappings_are_shown_with_their_faults_and_can_be_fixed(
-    deployment: Deployment, tmp_path: Path
-) -> None:
+def test_invalid_stored_mappings_are_shown_with_faults_and_can_be_fixed(deployment: Deployment, tmp_path: Path) -> None:
     store(deployment, REFUSED)
     seen = deployment.printed(show, as_json=True, raises=AlreadyReported)
     assert 'Mapping "Mine": trigger' in seen.err

@@ -112,9 +112,7 @@ def test_each_usable_row_becomes_a_change_dated_as_the_file(deployment: Deployme
     assert {change["at"] for change in deployment.changes()} == {WRITTEN * 1000, NOW * 1000}, "of a fast clock: now"
 
 
-def test_the_progress_bar_counts_the_rows_confirmed(
-    deployment: Deployment, file: File, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_progress_bar_counts_rows(deployment: Deployment, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     assert "6/6" in re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", run(deployment, file()).err)
@@ -214,9 +212,7 @@ u4,g@h.co,DE,,perhaps
 """
 
 
-def test_a_consent_for_the_file_holds_for_rows_without_a_signal_and_is_logged(
-    deployment: Deployment, file: File
-) -> None:
+def test_a_consent_for_the_file_holds_for_rows_without_one_and_is_logged(deployment: Deployment, file: File) -> None:
     report = run(deployment, file(GERMAN), as_json=True, consent="granted").json
     assert (report["consent"], report["leftOut"], report["consentDenied"]) == ("GRANTED", {"consent_invalid": 1}, 1)
     records = [change["record"] for change in deployment.changes()]
@@ -226,9 +222,7 @@ def test_a_consent_for_the_file_holds_for_rows_without_a_signal_and_is_logged(
     assert [each["consent"] for each in deployment.operator_log()] == ["GRANTED"]
 
 
-def test_a_consent_for_the_file_is_stated_only_on_request_and_is_in_the_question(
-    deployment: Deployment, file: File
-) -> None:
+def test_a_consent_for_the_file_is_stated_on_request_and_in_the_question(deployment: Deployment, file: File) -> None:
     assert run(deployment, file(GERMAN), as_json=True).json["leftOut"] == {"consent_missing": 1, "consent_invalid": 1}
     assert ["consent" in each for each in deployment.operator_log()] == [False]
     run(deployment, file(GERMAN), consent="DENIED", raises=WrongUsage)
@@ -272,9 +266,7 @@ def test_a_cell_or_a_list_with_several_values_gives_several_identities(deploymen
         run(deployment, file(cells), separator=[wrong], raises=WrongUsage)
 
 
-def test_values_that_are_not_usable_are_listed_without_the_values(
-    deployment: Deployment, file: File, tmp_path: Path
-) -> None:
+def test_unusable_values_are_listed_by_reason_without_them(deployment: Deployment, file: File, tmp_path: Path) -> None:
     listed = tmp_path / "rejects.csv"
     assert "--rejects FILE" not in run(deployment, file(UNUSABLE), rejects=listed).out
     rows = list(csv.DictReader(listed.read_text().splitlines()))
@@ -307,9 +299,7 @@ def test_a_row_that_denies_consent_removes_the_member_from_every_audience(
     assert (found["changes"], found["consentDenied"], found["leftOut"]) == (1 + exits, 2, left_out)
 
 
-def test_denied_consent_is_in_the_question_the_report_and_the_rejects(
-    deployment: Deployment, file: File, tmp_path: Path
-) -> None:
+def test_denied_consent_is_in_question_report_and_rejects(deployment: Deployment, file: File, tmp_path: Path) -> None:
     question = deployment.declined(import_members, file(DENYING), "lapsed_premium_buyers", now=NOW)
     assert question.startswith("Add 1 of 4 rows of members.csv to ")
     assert "Consent is denied in 2 rows: these members leave every audience." in question
@@ -423,9 +413,7 @@ def test_an_unused_column_that_holds_addresses_or_numbers_is_noted_without_a_val
         assert "seems to hold" not in run(deployment, content, dry_run=True, **other).err
 
 
-def test_standard_input_needs_a_time_unless_it_is_a_dry_run(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_standard_input_needs_a_time_but_in_a_dry_run(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     def typed() -> None:
         monkeypatch.setattr(sys, "stdin", TextIOWrapper(BufferedReader(BytesIO(ROWS.encode()))))
 
@@ -443,9 +431,7 @@ def test_standard_input_needs_a_time_unless_it_is_a_dry_run(
 
 
 @pytest.mark.parametrize("written", [NOW + 301, NOW - 397 * DAY], ids=["in the future", "as old as the oldest row"])
-def test_a_file_from_the_future_or_over_397_days_old_is_refused(
-    deployment: Deployment, file: File, written: float
-) -> None:
+def test_a_file_from_the_future_or_of_397_days_is_refused(deployment: Deployment, file: File, written: float) -> None:
     run(deployment, file(written=written), raises=WrongUsage)
     assert deployment.changes() == []
 
@@ -607,9 +593,7 @@ def test_rejects_follow_no_symbolic_link(deployment: Deployment, file: File, tmp
 
 
 @pytest.mark.parametrize("after", [0, 1])
-def test_rejects_are_not_written_to_a_file_of_another_user(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
+def test_rejects_enter_no_file_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     rejects, another = tmp_path / "rejects.csv", os.geteuid() + 1
     rejects.touch(mode=0o666)
     monkeypatch.setattr(os, "geteuid", lambda: another)
@@ -660,9 +644,7 @@ def test_a_resumed_run_keeps_the_rejects_up_to_its_first_row_that_are_written_wh
     assert listed_rows(rejects) == ["row", "1", "4", "9", "11", "12"]
 
 
-def test_an_import_waits_while_the_change_queue_is_full(
-    deployment: Deployment, file: File, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_queue_delays_an_import(deployment: Deployment, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue_room, "ROOM_EVERY", 0.0)
     monkeypatch.setattr(queue_room, "MAX_WAITING", 0)
     deployment.send("ChangeQueue", "{}")

@@ -84,9 +84,7 @@ def test_a_list_from_excel_is_read_and_its_heading_is_not_an_id(
     assert sent(deployment) == ["m1", "id-1"]
 
 
-def test_a_repeated_list_sends_only_those_who_need_another_notice(
-    deployment: Deployment, people: Callable[..., str]
-) -> None:
+def test_a_repeated_list_sends_who_needs_another_notice(deployment: Deployment, people: Callable[..., str]) -> None:
     recorded(deployment, "done")
     recorded(deployment, "refused", identities=(Identity(AT * 1000 - 600, {"email": "0" * 64}),), removal_owed=True)
     recorded(deployment, "back", newest=change("back", at=AT * 1000 + 500))

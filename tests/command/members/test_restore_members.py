@@ -174,9 +174,7 @@ def test_renewed_audiences_are_named_before_the_question(deployment: Deployment)
         pytest.param("AudienceTable", "1h", "not a membership table", id="another kind of table"),
     ],
 )
-def test_a_source_that_cannot_be_copied_is_refused(
-    deployment: Deployment, table: str, since: str, message: str
-) -> None:
+def test_a_source_that_cannot_be_used_is_refused(deployment: Deployment, table: str, since: str, message: str) -> None:
     name = table if table == SOURCE else deployment.stack[table]
     with pytest.raises(WrongUsage, match=message):
         restore_members(deployment.session(yes=True, now=NOW), name, since=since)

@@ -377,9 +377,7 @@ def test_an_end_says_how_many_changes_are_not_delivered(world: World) -> None:
     assert "2 changes accepted since the end not delivered yet" in shown
 
 
-def test_a_repeated_end_does_not_read_the_rows_of_the_new_audience(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_repeated_end_reads_no_rows_of_the_new_audience(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     source = filled(world)
     moved(world, source)
     world.json(end, source)

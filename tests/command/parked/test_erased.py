@@ -128,9 +128,7 @@ def test_an_unreadable_message_is_never_marked_as_erased(deployment: Deployment)
     assert [each["erased"] for each in deployment.json(list_, Filter(reason="unreadable"))] == [False]
 
 
-def test_drop_erased_deletes_only_the_messages_that_were_read(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_drop_erased_deletes_only_messages_it_has_read(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audience_sync_cli.stack.dead_letters.MAX_PEEK", 10)
     people = [f"m{number:02}" for number in range(25)]
     deployment.record(*(notice(person, 1_000) for person in people))

@@ -107,9 +107,7 @@ def test_an_interrupted_redrive_loses_no_message(deployment: Deployment) -> None
     assert len(members(deployment, "ChangeQueue")) == 10  # sent, and still a dead letter: sent again, it is superseded
 
 
-def test_reading_ends_even_if_messages_become_visible_again(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reading_ends_if_messages_become_visible_again(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     # As if there were too many to read in time.
     monkeypatch.setattr("audience_sync_cli.stack.dead_letters.VISIBILITY", 0)
     deployment.park(*numbered(15))
@@ -165,9 +163,7 @@ def test_redrive_says_if_the_in_flight_limit_stops_it(deployment: Deployment) ->
     assert deployment.json(redrive, Filter(reason="not_found"))["redriven"] == 1
 
 
-def test_changes_parked_again_are_not_redriven_twice_in_a_run(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changes_parked_again_are_not_redriven_twice(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     deployment.park(*numbered(15))
     send = Queue.send
 
@@ -205,9 +201,7 @@ def test_drop_leaves_dead_letters_parked_after_the_question(deployment: Deployme
     assert members(deployment) == ["m2"]
 
 
-def test_drop_asks_with_a_minimum_if_not_all_could_be_counted(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_drop_asks_with_a_minimum_if_not_all_are_read(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audience_sync_cli.stack.dead_letters.MAX_PEEK", 10)
     deployment.park(*numbered(25))
     deployment.park(change("other"), reason="not_found")

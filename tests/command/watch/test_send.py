@@ -593,7 +593,7 @@ def test_amazon_is_asked_less_often_than_aws(deployment: Deployment) -> None:
     ("ending", "raised"),
     [("timeout", ReportedAsUnfinished), ("parked", AlreadyReported), ("blocked", AlreadyReported)],
 )
-def test_the_exit_code_tells_failure_from_timeout(
+def test_the_exit_code_tells_failure_or_timeout(
     deployment: Deployment, ending: Any, raised: type[AlreadyReported]
 ) -> None:
     sent = Sent(deployment.session(), b"{}", 0, Answer(200, 0.1, 0.0, ACCEPTED | {"partlyRejected": 0}))
