@@ -36,17 +36,13 @@ def test_a_blank_connection_id_deletes_nothing(deployment: Deployment, known: st
     assert "DELETE" not in calls
 
 
-def test_deleting_a_connection_asks_for_confirmation(deployment: Deployment, known: str) -> None:
-    deployment.declined(delete, known)
-    assert len(deployment.session().amazon.connections()) == 1
-
-
 def test_the_question_counts_the_audiences_that_use_the_connection(deployment: Deployment, known: str) -> None:
     for audience_id in ("1", "2"):
         deployment.list_audience(Audience(audience_id, destination=amc_connection(known)))
     deployment.session().audiences.unlink("1", at=5)
     question = deployment.declined(delete, known)
     assert "uploads to 2 audiences, 1 of them unlinked, will fail" in question
+    assert len(deployment.session().amazon.connections()) == 1
 
 
 def test_a_connection_needs_an_instance_or_an_advertiser(deployment: Deployment) -> None:
@@ -71,12 +67,11 @@ def test_terms_are_printed_without_markup_or_control_characters() -> None:
 
 
 def test_a_similar_connection_is_suggested(deployment: Deployment, known: str) -> None:
-    caught = deployment.refusal(NotThere, delete, f"{known}x", yes=True)
-    assert f"Did you mean {known}?" in caught.remedy
+    assert f"Did you mean {known}?" in deployment.refusal(NotThere, delete, f"{known}x", yes=True).remedy
 
 
 def test_a_wrong_confirm_option_is_wrong_usage(deployment: Deployment) -> None:
-    with pytest.raises(WrongUsage, match="--confirm does not match") as caught:
-        accept_terms(deployment.session(), confirm="yes")
-    assert ACCEPTANCES[Api.AUDIENCES] in caught.value.remedy
+    caught = deployment.refusal(WrongUsage, accept_terms, confirm="yes")
+    assert "--confirm does not match" in str(caught)
+    assert ACCEPTANCES[Api.AUDIENCES] in caught.remedy
     assert not deployment.session().amazon.terms().accepted
