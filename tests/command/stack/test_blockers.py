@@ -66,10 +66,19 @@ def test_every_reason_shows_the_same_next_try_and_one_that_needs_a_person_none(d
     assert refused.next_try is None
 
 
-def test_a_cause_of_another_audience_is_told_beside_an_open_circuit_breaker(deployment: Deployment) -> None:
+@pytest.mark.parametrize(
+    ("reason", "audience_id", "told"),
+    [
+        pytest.param("throttled", "4183", ["circuit_open", "throttled"], id="a cause of another audience"),
+        pytest.param("circuit_open", "4182", ["circuit_open"], id="the same, which is listed once"),
+    ],
+)
+def test_a_cause_is_told_beside_an_open_circuit_breaker(
+    deployment: Deployment, reason: str, audience_id: str, told: list[str]
+) -> None:
     open_circuit(deployment, "audience:4182", since=int(time.time()))
-    incomplete(deployment, "throttled", "4183")
-    assert [each.reason for each in found(deployment)] == ["circuit_open", "throttled"]
+    incomplete(deployment, reason, audience_id)
+    assert [each.reason for each in found(deployment)] == told
 
 
 def test_a_next_try_that_was_told_holds_while_single_uploads_test_amazon() -> None:
@@ -189,12 +198,6 @@ def test_an_accepted_upload_ends_the_failure_of_its_audience(
     assert result.failed.by_reason == {"service_unavailable": 1}, "it has failed all the same"
     deployment.stack.service("lambda").event_source = "Disabled"
     assert (found(deployment)[0].reason, found(deployment)[0].since is None) == ("paused", not reasons_left)
-
-
-def test_a_blocker_found_twice_is_listed_once(deployment: Deployment) -> None:
-    open_circuit(deployment, "audience:4182", since=int(time.time()))
-    incomplete(deployment, "circuit_open", "4182")
-    assert [blocker.reason for blocker in found(deployment)] == ["circuit_open"]
 
 
 def test_an_unread_circuit_breaker_does_not_hide_a_pause(deployment: Deployment) -> None:
