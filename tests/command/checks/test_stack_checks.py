@@ -74,10 +74,8 @@ def test_each_check_of_the_stack_reports_its_stored_values(
 
 CONNECT, SOON = "Run `audience-sync connect`.", "The next try is within three minutes."
 PARKED, BUSY = "audience-sync parked list --reason access_denied", Blocker("throttled", "Amazon is busy.")
-(BLOCKED, FAILED), (LATE, FAILED_LATE) = (
-    (("delivery", state, remedy), ("uploads", "note", remedy))
-    for state, remedy in (("problem", CONNECT), ("note", SOON))
-)
+STOPPED = [("delivery", "problem", CONNECT), ("uploads", "note", CONNECT)]
+LATE = [("delivery", "note", SOON), ("uploads", "note", SOON)]
 REFUSED, NOT_CONNECTED = (
     Blocker(reason, "It is refused.", CONNECT, needs_person=True)
     for reason in ("authorization_refused", "not_connected")
@@ -95,8 +93,8 @@ def why(*blockers: Blocker, failed: str = "", recovered: bool = False, unknown: 
     [
         pytest.param(why(), [("delivery", "ok", "")], id="no upload failed"),
         pytest.param(why(failed="throttled", recovered=True), [("delivery", "ok", "")], id="accepted since"),
-        pytest.param(why(REFUSED, failed="authorization_refused"), [BLOCKED, FAILED], id="a person must connect again"),
-        pytest.param(why(BUSY, failed="throttled"), [LATE, FAILED_LATE], id="it ends by itself"),
+        pytest.param(why(REFUSED, failed="authorization_refused"), STOPPED, id="a person must connect again"),
+        pytest.param(why(BUSY, failed="throttled"), LATE, id="it ends by itself"),
         pytest.param(why(failed="throttled"), [("uploads", "note", "audience-sync status")], id="no longer waiting"),
         pytest.param(why(failed="access_denied"), [("uploads", "note", PARKED)], id="the changes are parked"),
         pytest.param(why(NOT_CONNECTED), [("delivery", "ok", "")], id="a check of its own finds that"),
