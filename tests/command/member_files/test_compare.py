@@ -262,8 +262,7 @@ def test_out_lists_every_difference(deployment: Deployment, file: str, tmp_path:
     expected = added | nothing | {"surplus": "compare --repair surplus"}
     assert {each["externalUserId"]: each["repaired by"] for each in listed} == expected
     assert out.stat().st_mode & 0o077 == 0, "it names members"
-    with pytest.raises(WrongUsage):
-        run(deployment, file, out=out)
+    deployment.refusal(WrongUsage, compare, file, AUDIENCE.audience_id, out=out, now=NOW)
 
 
 def test_the_list_of_differences_escapes_formulas_and_can_be_read_back(tmp_path: Path) -> None:

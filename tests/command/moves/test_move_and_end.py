@@ -207,8 +207,7 @@ def interrupt(world: World, seconds: float) -> None:
 def test_an_audience_can_be_ended_after_an_interrupted_move(world: World, *, ends_target: bool) -> None:
     source = filled(world)
     interrupt(world, 5)
-    with pytest.raises(KeyboardInterrupt):
-        move(world.session(), source, IN_DATASET, to=Api.DATA_MANAGER)
+    world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER, raises=KeyboardInterrupt)
     target = target_of(world, source)
     ended, other = (target, source) if ends_target else (source, target)
     world.json(end, ended)
@@ -253,8 +252,7 @@ def test_an_interrupted_end_keeps_the_key_reachable_and_can_be_repeated(
     with monkeypatch.context() as patch:
         for name in ("mark", "unlink", "remove_unlinked"):
             patch.setattr(AudienceTable, name, stopping(getattr(AudienceTable, name)))
-        with pytest.raises(KeyboardInterrupt):
-            world.json(end, ended)
+        world.printed(end, ended, raises=KeyboardInterrupt)
     assert may_share_a_key(world.session().audiences.all())
     world.json(end, ended)
     assert only_listed(world) == (other, False, None)
@@ -308,8 +306,7 @@ def test_ending_an_unlinked_audience_asks_for_confirmation(world: World) -> None
     source = filled(world)
     world.session().audiences.unlink(source, at=round(world.now * 1000))
     world.deployment.answers.append("n")
-    with pytest.raises(NotConfirmed):
-        end(world.session(yes=False), source)
+    world.printed(end, source, yes=False, raises=NotConfirmed)
     assert "3 members of" in world.deployment.questions[-1]
     assert not world.rows.queue.messages
 
@@ -354,8 +351,7 @@ def test_an_interrupted_end_logs_the_changes_sent(world: World, monkeypatch: pyt
 
     monkeypatch.setattr(change_sender, "FIRST_GROUP", 1)
     monkeypatch.setattr(ChangeSender, "take", taking)
-    with pytest.raises(KeyboardInterrupt):
-        end(world.session(), source)
+    world.printed(end, source, raises=KeyboardInterrupt)
     (*_, line) = world.deployment.operator_log()
     assert (line["command"], line["outcome"], line["changes"]) == ("audiences end", "interrupted", 1)
 
