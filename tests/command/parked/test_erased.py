@@ -47,7 +47,9 @@ def test_show_marks_an_erased_dead_letter(deployment: Deployment) -> None:
     assert deployment.json(show_member, "before")["parked"] == [found]
 
 
-@pytest.mark.parametrize(("only", "dropped"), [(Filter(), 1), (Filter(reason="not_found"), 0)])
+@pytest.mark.parametrize(
+    ("only", "dropped"), [(Filter(), 1), (Filter(reason="not_found"), 0)], ids=["all", "of another reason"]
+)
 def test_drop_erased_deletes_erased_dead_letters_that_match(deployment: Deployment, only: Filter, dropped: int) -> None:
     found = deployment.json(drop, only, erased=True, yes=True)
     assert found == {"matched": dropped, "dropped": dropped}

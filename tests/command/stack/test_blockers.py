@@ -100,21 +100,29 @@ def test_the_circuit_breaker_of_a_connection_affects_all_audiences(deployment: D
     assert (blocker.audience_ids, blocker.next_try) == ((), None), "the next upload is tried at once"
 
 
+def failed(reason: str) -> tuple[str, dict[str, str]]:
+    return "token refresh failed", {"reason": reason}
+
+
+REFRESHED: tuple[str, dict[str, str]] = ("token refreshed", {})
+
+
 @pytest.mark.parametrize(
-    ("failures", "reason"),
+    ("lines", "reason"),
     [
-        pytest.param(["authorization_refused"], "authorization_refused", id="revoked"),
-        pytest.param(["token_unavailable", ""], None, id="refreshed since"),
-        pytest.param(["", "of_a_newer_version"], "of_a_newer_version", id="failing since, for an unknown reason"),
-        pytest.param([None], "not_connected", id="not connected"),
+        pytest.param([failed("authorization_refused")], "authorization_refused", id="revoked"),
+        pytest.param([("Amazon is not connected yet", {})], "not_connected", id="not connected"),
+        pytest.param([failed("token_unavailable"), REFRESHED], None, id="refreshed since"),
+        pytest.param(
+            [REFRESHED, failed("of_a_newer_version")], "of_a_newer_version", id="failing since, who knows why"
+        ),
     ],
 )
 def test_the_newest_refresh_decides_whether_there_is_a_token(
-    deployment: Deployment, failures: list[str | None], reason: str | None
+    deployment: Deployment, lines: list[tuple[str, dict[str, str]]], reason: str | None
 ) -> None:
-    for each in failures:
-        refreshed = "Amazon is not connected yet" if each is None else "token refreshed"
-        deployment.log("Refresh", "token refresh failed" if each else refreshed, **({"reason": each} if each else {}))
+    for message, fields in lines:
+        deployment.log("Refresh", message, **fields)
     assert [blocker.reason for blocker in found(deployment)] == ([reason] if reason else [])
 
 

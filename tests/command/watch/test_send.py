@@ -500,7 +500,9 @@ def test_a_parked_change_of_another_member_does_not_end_following(deployment: De
     assert (end.ending, "still in the change queue" in end.text) == ("timeout", True)
 
 
-@pytest.mark.parametrize(("audience_id", "told"), [(AUDIENCE.audience_id, ["throttled"]), ("2", [])])
+@pytest.mark.parametrize(
+    ("audience_id", "told"), [(AUDIENCE.audience_id, ["throttled"]), ("2", [])], ids=["the audience", "another one"]
+)
 def test_a_blocker_of_the_audience_is_printed_once_and_at_the_timeout(
     deployment: Deployment, audience_id: str, told: list[str]
 ) -> None:
