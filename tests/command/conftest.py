@@ -314,7 +314,8 @@ def gateway(deployment: Deployment) -> Iterator[list[Any]]:
     async def events(request: web.Request) -> web.Response:
         kept.insert(0, (request.headers["authorization"], await request.json()))
         status, body = kept[-1]
-        return web.Response(status=status, text=body if isinstance(body, str) else json.dumps(body))
+        text = body if isinstance(body, str) else json.dumps(body)
+        return web.Response(status=status, text=text, headers={"Location": "/v1/health"})
 
     def build() -> web.Application:
         app = web.Application()

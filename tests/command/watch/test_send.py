@@ -109,6 +109,16 @@ def test_send_says_how_to_remove_the_sample_only_if_it_enters(
     assert (f"{MEMBER}, a made-up person, enters the audience. --exit removes it." in printed.err) is noted
 
 
+def test_a_sample_that_the_mappings_here_ignore_is_not_said_to_enter(
+    deployment: Deployment, gateway: list[Any]
+) -> None:
+    gateway.append((200, ACCEPTED))
+    deployment.list_audience()
+    session = deployment.session()
+    store.replace(session, store.read(session), [BUILT_IN[0] | {"enabled": False}])
+    assert "enters" not in deployment.printed(send, sample_name="track", follow=Follow(wait=True)).err
+
+
 @pytest.mark.parametrize(("age", "said"), [(20, "stored 20 seconds ago"), (59.5, "in 1 second"), (60, "")])
 def test_send_says_if_ingest_may_still_use_the_previous_mappings(
     deployment: Deployment, gateway: list[Any], tmp_path: Path, age: float, said: str
@@ -150,6 +160,7 @@ def test_send_names_the_audience_of_a_partial_rejection_and_fails(deployment: De
         pytest.param(503, "<html>", TryLater, "answers 503", id="unavailable, and no JSON"),
         pytest.param(404, {"message": "Not Found"}, OperatorError, "answers 404", id="not a gateway of ours"),
         pytest.param(200, "[]", OperatorError, "answers 200", id="an answer of another program"),
+        pytest.param(302, "", OperatorError, "answers 302", id="a redirect, which would get the key"),
     ],
 )
 def test_any_other_response_is_an_error_with_a_remedy(
