@@ -124,6 +124,14 @@ class Deployment:
         """Run a command with --json, and return its document."""
         return self.printed(command, *arguments, as_json=True, **options).json
 
+    def refusal[E: BaseException](
+        self, kind: type[E], command: Callable[..., object], *arguments: Any, **options: Any
+    ) -> E:
+        """Run a command that must end with this kind of error, and return the error."""
+        with pytest.raises(kind) as caught:
+            self.printed(command, *arguments, **options)
+        return caught.value
+
     def declined(self, command: Callable[..., object], *arguments: Any, **options: Any) -> str:
         """Answer no to a command, which must then end, and return its question."""
         self.answers.append("n")
@@ -215,6 +223,10 @@ class Deployment:
         """Return the changes of the messages in a queue."""
         return [change for body in self.bodies(logical_id) for change in body["changes"]]
 
+    def operator_log(self) -> list[dict[str, Any]]:
+        """Return the lines that commands have written about themselves."""
+        return [json.loads(each["message"]) for each in self.logs.filter("OperatorLogGroup", 0, None)["events"]]
+
     def _answer(self, question: str) -> str:
         self.questions.append(question)
         assert self.answers, f"an unexpected question: {question}"
@@ -302,7 +314,8 @@ def gateway(deployment: Deployment) -> Iterator[list[Any]]:
     async def events(request: web.Request) -> web.Response:
         kept.insert(0, (request.headers["authorization"], await request.json()))
         status, body = kept[-1]
-        return web.Response(status=status, text=body if isinstance(body, str) else json.dumps(body))
+        text = body if isinstance(body, str) else json.dumps(body)
+        return web.Response(status=status, text=text, headers={"Location": "/v1/health"})
 
     def build() -> web.Application:
         app = web.Application()

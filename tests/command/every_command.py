@@ -219,9 +219,8 @@ def _run(deployment: Deployment, folder: Path) -> Iterator[Ran]:
         document = printed("--json", *words)
         assert "error" not in document, line
         command = " ".join(words[:2] if hasattr(load(words[0]), "commands") else words[:1])
-        log = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
-        lines = [json.loads(entry["message"]) for entry in log[logged:]]
-        logged = len(log)
+        log = deployment.operator_log()
+        lines, logged = log[logged:], len(log)
         expected = dict(pair.split("=") for pair in details.split()) if logs else None
         yield Ran(command, document if command == "tail" else [document], set(calls), lines, expected)
         match line:

@@ -38,11 +38,8 @@ def test_linking_gives_an_amazon_audience_a_computation_key(deployment: Deployme
 def test_linking_again_keeps_the_settings_that_are_left_out(deployment: Deployment) -> None:
     deployment.list_audience()
     shown = deployment.json(link, AUDIENCE.audience_id, name="Another name")
-    assert (shown["name"], shown["computationKey"], shown["country"]) == (
-        "Another name",
-        AUDIENCE.computation_key,
-        "US",
-    )
+    kept = {"name": "Another name", "computationKey": AUDIENCE.computation_key, "country": "US"}
+    assert shown.items() >= kept.items()
     row = deployment.stack.service("dynamodb").get_item(
         TableName=deployment.stack["AudienceTable"], Key={"audienceId": {"S": AUDIENCE.audience_id}}
     )["Item"]
@@ -55,11 +52,6 @@ def test_an_audience_of_a_connection_may_also_go_to_dsp(deployment: Deployment) 
     found = deployment.session().audiences.by_id(AUDIENCE.audience_id)
     assert found is not None
     assert destination_of_changes(found) == amc_connection("connection-1", dsp=True)
-
-
-def test_linking_refuses_another_advertiser_than_amazon_reports(deployment: Deployment) -> None:
-    with pytest.raises(WrongUsage):
-        link(deployment.session(), AUDIENCE.audience_id, Target("999999"))
 
 
 def test_create_finds_an_audience_that_was_linked_without_a_target(deployment: Deployment) -> None:
@@ -86,26 +78,24 @@ def test_linking_again_keeps_the_connection_even_if_amazon_reports_an_advertiser
 
 
 @pytest.mark.parametrize(
-    ("audience_id", "country", "error"),
+    ("audience_id", "options", "error"),
     [
-        pytest.param("12x", "", WrongUsage, id="no number"),
-        pytest.param(AUDIENCE.audience_id, "XX", WrongUsage, id="no country"),
-        pytest.param(AUDIENCE.audience_id, "UNKNOWN", WrongUsage, id="Amazon's word for no country"),
-        pytest.param(AUDIENCE.audience_id, "zz", WrongUsage, id="Amazon's code for no country"),
-        pytest.param("418273650912345679", "", NotFound, id="unknown to Amazon"),
+        pytest.param("12x", {}, WrongUsage, id="no number"),
+        pytest.param(AUDIENCE.audience_id, {"country": "XX"}, WrongUsage, id="no country"),
+        pytest.param(AUDIENCE.audience_id, {"country": "UNKNOWN"}, WrongUsage, id="Amazon's word for no country"),
+        pytest.param(AUDIENCE.audience_id, {"country": "zz"}, WrongUsage, id="Amazon's code for no country"),
+        pytest.param(AUDIENCE.audience_id, {"target": Target("999999")}, WrongUsage, id="another advertiser's"),
+        pytest.param("418273650912345679", {}, NotFound, id="unknown to Amazon"),
     ],
 )
-def test_link_refuses_invalid_ids_and_countries(
-    deployment: Deployment, audience_id: str, country: str, error: type[Exception]
+def test_link_refuses_what_amazon_does_not_know(
+    deployment: Deployment, audience_id: str, options: dict[str, Any], error: type[Exception]
 ) -> None:
-    with pytest.raises(error):
-        link(deployment.session(), audience_id, country=country)
+    deployment.refusal(error, link, audience_id, **options)
     assert deployment.session().audiences.all() == []
 
 
-def test_create_after_unlink_makes_a_new_audience_and_amazon_keeps_the_old_one(
-    deployment: Deployment,
-) -> None:
+def test_create_after_unlink_makes_a_new_audience_and_amazon_keeps_the_old_one(deployment: Deployment) -> None:
     made = []
     for _ in range(2):
         made.append(deployment.json(create, "VIP", ADVERTISER, Settings(), country="US", key="vip")["audienceId"])
@@ -121,8 +111,7 @@ def test_unlinking_an_audience_keeps_the_creation_locks_of_others(deployment: De
     for name in ("VIP", "Winback"):
         made[name] = deployment.json(create, name, ADVERTISER, Settings(), country="US")["audienceId"]
     deployment.answers = ["n", "y"]
-    with pytest.raises(NotConfirmed):
-        unlink(deployment.session(as_json=True), made["VIP"])
+    deployment.refusal(NotConfirmed, unlink, made["VIP"], as_json=True)
     unlink(deployment.session(as_json=True), made["VIP"])
     assert deployment.json(create, "Winback", ADVERTISER, Settings(), country="US")["audienceId"] == made["Winback"]
     assert [each.audience_id for each in deployment.session().audiences.all()] == [made["Winback"]]
@@ -167,15 +156,13 @@ def test_an_audience_of_an_unknown_api_is_listed_but_cannot_be_shown(deployment:
     deployment.list_audience(replace(AUDIENCE, audience_id="7", destination=Destination.of({"api": "new"})))
     assert "new, unknown to" in deployment.printed(list_).out
     assert [each["api"] for each in deployment.json(list_)] == ["audiences", "new"]
-    with pytest.raises(InvalidMessage, match="this version does not know"):
-        show(deployment.session(), "7")
+    assert "this version does not know" in str(deployment.refusal(InvalidMessage, show, "7"))
 
 
 @pytest.mark.parametrize("shown", ["vip", "418273650912345679", "#mappings"])
 def test_unlink_refuses_an_audience_that_is_not_listed(deployment: Deployment, shown: str) -> None:
     deployment.list_audience()
-    with pytest.raises(NotThere, match=f"No audience {shown} is listed here"):
-        unlink(deployment.session(yes=True), shown)
+    assert f"No audience {shown} is listed here" in str(deployment.refusal(NotThere, unlink, shown, yes=True))
     assert len(deployment.session().audiences.all()) == 1
 
 
@@ -201,11 +188,8 @@ def test_the_shell_completes_keys_and_the_ids_of_audiences_without_one(
         deployment.list_audience(replace(AUDIENCE, audience_id=audience_id, computation_key=key))
     monkeypatch.setattr(Session, "of_command", lambda *_: deployment.session())
     context: Any = None
-    assert [sorted(completions(context, typed)) for typed in ("", "7", "w")] == [
-        ["72", "vip", "winback"],
-        ["72"],
-        ["winback"],
-    ]
+    completed = [sorted(completions(context, typed)) for typed in ("", "7", "w")]
+    assert completed == [["72", "vip", "winback"], ["72"], ["winback"]]
 
 
 def test_creating_again_returns_the_settings_in_force_and_the_differences(deployment: Deployment) -> None:
@@ -248,25 +232,19 @@ def test_a_shorter_ttl_asks_for_confirmation(deployment: Deployment) -> None:
     assert "time to live" not in deployment.printed(create, "Winback", ADVERTISER, Settings(), country="US").err
 
 
+IN_AMC: dict[str, Any] = {"destination": amc_connection("c-1")}
+FEE, FEE_SHOWN = {"cpmCents": 1_250, "currency": "EUR"}, "fee 1,250 cents EUR for a thousand impressions"
+
+
 @pytest.mark.parametrize(
     ("changed", "lines"),
     [
         pytest.param({}, ["members go to Amazon DSP", "fee none"], id="an advertiser's, without a fee"),
-        pytest.param(
-            {"destination": amc_connection("c-1"), "settings": {"cpmCents": 1_250, "currency": "EUR"}},
-            ["members go to AMC, not Amazon DSP", "fee 1,250 cents EUR for a thousand impressions"],
-            id="a connection's, with a fee",
-        ),
-        pytest.param(
-            {"destination": amc_connection("c-1"), "settings": {"dsp": True}},
-            ["members go to AMC and Amazon DSP"],
-            id="with DSP",
-        ),
+        pytest.param(IN_AMC | {"settings": FEE}, ["members go to AMC, not Amazon DSP", FEE_SHOWN], id="with a fee"),
+        pytest.param(IN_AMC | {"settings": {"dsp": True}}, ["members go to AMC and Amazon DSP"], id="with DSP"),
     ],
 )
-def test_show_prints_the_fee_and_the_amazon_products(
-    deployment: Deployment, changed: dict[str, Any], lines: list[str]
-) -> None:
+def test_show_prints_fee_and_amazon_products(deployment: Deployment, changed: dict[str, Any], lines: list[str]) -> None:
     deployment.list_audience(replace(AUDIENCE, **changed))
     seen = [" ".join(line.split()) for line in deployment.printed(show, AUDIENCE.audience_id).out.splitlines()]
     assert set(lines) <= set(seen)
@@ -317,5 +295,4 @@ def test_show_warns_if_renewal_uses_another_ttl_than_amazon(deployment: Deployme
 
 def test_an_update_without_settings_is_wrong_usage(deployment: Deployment) -> None:
     deployment.list_audience()
-    with pytest.raises(WrongUsage):
-        update(deployment.session(), AUDIENCE.audience_id, Settings())
+    deployment.refusal(WrongUsage, update, AUDIENCE.audience_id, Settings())

@@ -51,8 +51,7 @@ def test_each_api_has_its_own_acceptance_sentence_and_acceptance_creates_the_dat
     assert "Sandbox text" in deployment.printed(show_terms, Api.DATA_MANAGER, text=True).out
     for answer in ("y", ACCEPTANCES[Api.AUDIENCES]):
         deployment.answers = [answer]
-        with pytest.raises(NotConfirmed):
-            accept_terms(deployment.session(yes=True), api=Api.DATA_MANAGER)
+        deployment.refusal(NotConfirmed, accept_terms, api=Api.DATA_MANAGER, yes=True)
     deployment.answers = [ACCEPTANCES[Api.DATA_MANAGER]]
     accept_terms(deployment.session(), api=Api.DATA_MANAGER)
     assert "did not send the text" in deployment.printed(show_terms, Api.DATA_MANAGER, text=True).out

@@ -18,9 +18,7 @@ def queued(deployment: Deployment) -> list[tuple[str, int, bool]]:
     return sorted((each["record"]["externalUserId"], each["at"], each["erase"]) for each in deployment.changes())
 
 
-def test_linking_queues_exits_only_for_rows_older_than_a_deletion_notice(
-    deployment: Deployment,
-) -> None:
+def test_linking_queues_exits_only_for_rows_older_than_a_deletion_notice(deployment: Deployment) -> None:
     deployment.record(change("erased", at=5), change("in", at=5), change("elsewhere", at=5, audience_id="7"))
     deployment.record(change("followed", at=5), replace(change("followed", at=10, exits=True), erase=True))
     deployment.record(*(notice(person, 9) for person in ("erased", "elsewhere", "followed", "unknown")))

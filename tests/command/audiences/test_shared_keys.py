@@ -131,9 +131,7 @@ def test_import_by_a_shared_key_names_the_other_audiences(deployment: Deployment
         pytest.param(replace(AUDIENCE, computation_key=None), "will be rejected", id="alone"),
     ],
 )
-def test_unlink_asks_with_the_audience_that_events_reach_afterwards(
-    deployment: Deployment, known: Any, reached: str
-) -> None:
+def test_unlink_asks_with_the_audience_that_events_reach_then(deployment: Deployment, known: Any, reached: str) -> None:
     for each in (known, ALSO):
         deployment.list_audience(each)
     assert reached in deployment.declined(unlink, AUDIENCE.audience_id)

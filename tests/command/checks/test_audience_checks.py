@@ -40,6 +40,11 @@ from tests.support.markdown import section
 
 FULL = Sizes(received=5_000, matched=4_000, dsp=5_000)
 AMC = replace(AUDIENCE, destination=amc_connection("connection-1"))
+CONNECTED: dict[str, Any] = {"audience": AMC, "connections": frozenset({"connection-1"})}
+THROTTLED = Blocker("throttled", "Amazon has returned 429.")
+REFUSED = Blocker("authorization_refused", "Refused.", "Run `audience-sync connect`.", needs_person=True)
+PAUSED = Blocker("paused", "The event source is disabled.", "Enable it.", needs_person=True)
+EXPIRED, TWO_WAIT = {"token": Token("Atza|old", NOW - 1)}, {"change_queue": Depth(2, 0, 0)}
 
 
 def members(inside: int = 5_000, *, ago: float = 3 * DAY, outside: int = 0) -> MemberCount:
@@ -98,23 +103,22 @@ def test_every_check_of_a_healthy_audience_is_ok() -> None:
     assert likely_reasons(found) == []
 
 
+A_MONTH: dict[str, Any] = {"report": report(ttl=30 * DAY)}
+NO_ID: dict[str, Any] = {"traffic": Traffic(ignored=1, rejected=8), "rejections": {"member_id_missing": 8}}
+LACKING, UNKNOWN = {"country_invalid": 30, "consent_missing": 90}, {"no_identifier": 1, "a_reason_to_come": 1}
+RECENT: dict[str, Any] = {"members": members(ago=35 * HOUR)}
 FOUND = [
     ("event key", {"ingest_secret": {"eventKey": "short"}}, "problem", "Too weak, not accepted."),
     ("event key", {"ingest_secret": unread("The secret is unreadable.")}, "problem", "The secret is unreadable."),
     ("Amazon credentials", {"credentials": {}}, "problem", "Not set: clientId, clientSecret, refreshToken."),
     ("mappings", {"mappings": "[]"}, "note", "Version ?, none enabled"),
     ("access token", {"traffic": Traffic(accepted=1, refreshes_failed=2)}, "note", "2 attempts to renew it failed"),
-    ("access token", {"token": Token("Atza|old", NOW - 1), "report": None}, "problem", "Expired."),
-    ("access token", {"token": Token("Atza|old", NOW - 1), "report": unread("No answer.")}, "problem", "Expired."),
-    ("access token", {"token": Token("Atza|old", NOW - 1)}, "note", "Expired."),
+    ("access token", EXPIRED | {"report": None}, "problem", "Expired."),
+    ("access token", EXPIRED | {"report": unread("No answer.")}, "problem", "Expired."),
+    ("access token", EXPIRED, "note", "Expired."),
     ("delivery", {"delivers": False}, "problem", "Delivery is paused"),
-    (
-        "delivery",
-        {"blockers": [Blocker("paused", "The event source is disabled.", "Enable it.", needs_person=True)]},
-        "problem",
-        "The event source is disabled. Enable it.",
-    ),
-    ("delivery", {"blockers": [Blocker("throttled", "It waits.")]}, "ok", "Nothing"),
+    ("delivery", {"blockers": [PAUSED]}, "problem", "The event source is disabled. Enable it."),
+    ("delivery", {"blockers": [THROTTLED]}, "ok", "Nothing"),
     ("listing", {"is_listed": False}, "problem", "audience_unknown"),
     ("listing", {"audience": replace(AUDIENCE, computation_key=None)}, "note", "without a computation key"),
     ("Amazon's audience", {"report": NotConnected("no")}, "problem", "not connected"),
@@ -123,41 +127,16 @@ FOUND = [
     ("Amazon's audience", {"report": AccessDenied("no", status=403)}, "problem", "denies"),
     ("Amazon's audience", {"report": RequestRejected("no", status=400)}, "problem", "refuses"),
     ("target and terms", {"audience": AMC}, "problem", "connection does not exist"),
-    (
-        "target and terms",
-        {"audience": AMC, "connections": frozenset({"connection-1"}), "terms_accepted": False},
-        "problem",
-        "are not accepted",
-    ),
-    (
-        "target and terms",
-        {"audience": AMC, "connections": frozenset({"connection-1"})},
-        "note",
-        "to AMC but not to Amazon DSP",
-    ),
-    (
-        "target and terms",
-        {"audience": replace(AMC, settings={"dsp": True}), "connections": frozenset({"connection-1"})},
-        "ok",
-        "AMC and Amazon DSP",
-    ),
+    ("target and terms", CONNECTED | {"terms_accepted": False}, "problem", "are not accepted"),
+    ("target and terms", CONNECTED, "note", "to AMC but not to Amazon DSP"),
+    ("target and terms", CONNECTED | {"audience": replace(AMC, settings={"dsp": True})}, "ok", "AMC and Amazon DSP"),
     ("time to live", {"report": report(ttl=0)}, "problem", "is 0"),
-    ("time to live", {"report": report(ttl=30 * DAY)}, "note", "30 days after"),
-    (
-        "time to live",
-        {"report": report(ttl=30 * DAY), "audience": replace(AUDIENCE, settings={"renew": True})},
-        "ok",
-        "are re-sent",
-    ),
+    ("time to live", A_MONTH, "note", "30 days after"),
+    ("time to live", A_MONTH | {"audience": replace(AUDIENCE, settings={"renew": True})}, "ok", "are re-sent"),
     ("requests", {"traffic": Traffic(unauthorized=3)}, "problem", "3 requests"),
     ("requests", {"traffic": Traffic(accepted=9, unauthorized=1)}, "note", "1 request with"),
     ("events", {"traffic": Traffic()}, "problem", "No event arrived in the last 7 days"),
-    (
-        "events",
-        {"traffic": Traffic(ignored=1, rejected=8), "rejections": {"member_id_missing": 8}},
-        "problem",
-        "0 accepted, 1 ignored, 8 rejected",
-    ),
+    ("events", NO_ID, "problem", "0 accepted, 1 ignored, 8 rejected"),
     (
         "other rejections",
         {"traffic": Traffic(rejected=8), "rejections": {"member_id_missing": 2}},
@@ -171,35 +150,15 @@ FOUND = [
         "note",
         "3 events of all audiences rejected in the last 7 days for naming no listed audience: 3 audience_",
     ),
-    (
-        "consent and country",
-        {"rejections": {"country_invalid": 30, "consent_missing": 90}},
-        "problem",
-        "90 consent_missing, 30 country_invalid",
-    ),
-    (
-        "other rejections",
-        {"rejections": {"no_identifier": 1, "a_reason_to_come": 1}, "members": members(0)},
-        "note",
-        "1 a_reason_to_come, 1 no_identifier",
-    ),
+    ("consent and country", {"rejections": LACKING}, "problem", "90 consent_missing, 30 country_invalid"),
+    ("other rejections", {"rejections": UNKNOWN, "members": members(0)}, "note", "1 a_reason_to_come, 1 no_identifier"),
     ("entries", {"members": members(0)}, "problem", "No accepted event has named it"),
     ("entries", {"members": members(0, outside=2)}, "problem", "2 members left"),
     ("entries", {"members": members(3, ago=8 * DAY)}, "note", "Does Segment still"),
     ("entries", {"members": None}, "ok", "left out"),
-    ("waiting changes", {"change_queue": Depth(2, 0, 0)}, "note", "2 messages"),
-    (
-        "waiting changes",
-        {"change_queue": Depth(2, 0, 0), "blockers": [Blocker("throttled", "Amazon has returned 429.")]},
-        "note",
-        "in the change queue. Amazon has returned 429.",
-    ),
-    (
-        "waiting changes",
-        {"change_queue": Depth(2, 0, 0), "traffic": Traffic(accepted=1, uploads_failed=4)},
-        "problem",
-        "4 uploads failed",
-    ),
+    ("waiting changes", TWO_WAIT, "note", "2 messages"),
+    ("waiting changes", TWO_WAIT | {"blockers": [THROTTLED]}, "note", "in the change queue. Amazon has returned 429."),
+    ("waiting changes", TWO_WAIT | {"traffic": Traffic(accepted=1, uploads_failed=4)}, "problem", "4 uploads failed"),
     ("parked changes", {"parked": {"job_rejected": 2}}, "note", "2 dead letters"),
     (
         "parked changes",
@@ -209,13 +168,8 @@ FOUND = [
     ),
     ("jobs", {"lowest_processed": None}, "ok", "No Amazon job"),
     ("jobs", {"lowest_processed": 97.4}, "note", "only 97%"),
-    (
-        "processing time",
-        {"members": members(ago=35 * HOUR), "report": report(replace(FULL, dsp=None))},
-        "note",
-        "up to 36 hours",
-    ),
-    ("processing time", {"members": members(ago=35 * HOUR)}, "ok", "36 hours"),
+    ("processing time", RECENT | {"report": report(replace(FULL, dsp=None))}, "note", "up to 36 hours"),
+    ("processing time", RECENT, "ok", "36 hours"),
     ("size", {"report": report(Sizes())}, "note", "no size yet"),
     ("size", {"report": report(Sizes()), "members": members(0)}, "ok", "Not known"),
     ("processing time", {"members": members(ago=0), "report": NotConnected("no")}, "ok", "Not known: Amazon refused"),
@@ -240,14 +194,8 @@ FOUND = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("check", "known", "state", "says"),
-    FOUND,
-    ids=[f"{check}: {state}, {says}" for check, _, state, says in FOUND],
-)
-def test_each_check_reports_the_state_that_its_readings_show(
-    check: str, known: dict[str, Any], state: str, says: str
-) -> None:
+@pytest.mark.parametrize(("check", "known", "state", "says"), FOUND, ids=[f"{it[0]}: {it[2]}, {it[3]}" for it in FOUND])
+def test_each_check_reports_the_state_of_its_readings(check: str, known: dict[str, Any], state: str, says: str) -> None:
     found = finding(check, readings(**known))
     assert (found.state, says in found.found) == (state, True), found
     assert bool(found.remedy) == (state != "ok"), "what is not ok has a next command"
@@ -309,48 +257,27 @@ def test_an_audience_that_no_event_names_comes_first_and_rejections_for_any_audi
     assert f"the computation key {AUDIENCE.computation_key}" in first.found
 
 
+AHEAD: dict[str, Any] = {"traffic": Traffic(rejected=8), "rejections": {"time_ahead": 8}}
+STUCK = {"traffic": Traffic(accepted=8, uploads_failed=4), "members": members(), "change_queue": Depth(1, 0, 0)}
+
+
 @pytest.mark.parametrize(
     ("known", "first", "next_command"),
     [
         pytest.param({}, "events", f"send --sample track --audience {AUDIENCE.computation_key} --wait", id="no event"),
-        pytest.param(
-            {"traffic": Traffic(rejected=8), "rejections": {"member_id_missing": 8}},
-            "other rejections",
-            "mappings try event.json",
-            id="the mapping finds no member id",
-        ),
-        pytest.param(
-            {"traffic": Traffic(rejected=8), "rejections": {"time_ahead": 8}},
-            "other rejections",
-            "rejections --since 7d",
-            id="no mapping can help",
-        ),
-        pytest.param(
-            {
-                "traffic": Traffic(accepted=8, uploads_failed=4),
-                "members": members(),
-                "change_queue": Depth(1, 0, 0),
-                "blockers": [
-                    Blocker("authorization_refused", "Refused.", "Run `audience-sync connect`.", needs_person=True)
-                ],
-            },
-            "delivery",
-            "connect",
-            id="a person must connect again",
-        ),
+        pytest.param(NO_ID, "other rejections", "mappings try event.json", id="the mapping finds no member id"),
+        pytest.param(AHEAD, "other rejections", "rejections --since 7d", id="no mapping can help"),
+        pytest.param(STUCK | {"blockers": [REFUSED]}, "delivery", "connect", id="a person must connect again"),
     ],
 )
-def test_a_consequence_of_a_problem_is_not_a_reason_of_its_own(
-    known: dict[str, Any], first: str, next_command: str
-) -> None:
+def test_a_consequence_of_a_problem_is_no_reason_itself(known: dict[str, Any], first: str, next_command: str) -> None:
     given: dict[str, Any] = {"traffic": Traffic(), "members": members(0)} | known
     (reason,) = likely_reasons(diagnose(readings(**given)))
     assert (reason.name, reason.remedy) == (first, f"audience-sync {next_command}")
 
 
 def test_a_remedy_that_is_one_command_is_printed_once() -> None:
-    blocker = Blocker("authorization_refused", "Refused.", "Run `audience-sync connect`.", needs_person=True)
-    found = diagnose(readings(blockers=[blocker], report=AuthorizationRefused("no")))
+    found = diagnose(readings(blockers=[REFUSED], report=AuthorizationRefused("no")))
     named = [each for each in likely_reasons(found) if each.remedy == "audience-sync connect"]
     assert [each.name for each in named] == ["delivery", "Amazon's audience"]
     assert all(each.remedy not in each.found for each in named)

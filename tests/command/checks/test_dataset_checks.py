@@ -23,6 +23,9 @@ def share(status: str, revoked_by: str = "", account: str = "ENTITY1", applicati
     return Share("s-1", "adm-1", application, account, "ATVPDKIKX0DER", status, revoked_by)
 
 
+LIVE, NO_ACCOUNT = share("ACTIVE"), "no account at Amazon"
+
+
 def readings(*shares: Share, denied: int = 0, answer: Any = None, **report: Any) -> AudienceReadings:
     """Return what is known about a dataset with these shares, or for which Amazon has this answer."""
     audience = Audience("adm-1", destination=ads_data_manager(), computation_key="big")
@@ -39,16 +42,12 @@ def readings(*shares: Share, denied: int = 0, answer: Any = None, **report: Any)
     [
         pytest.param([], "problem", "shared with nobody", id="no share"),
         pytest.param([share("REVOKED_BY_USER", "USER")], "problem", "revoked by user", id="all revoked"),
-        pytest.param(
-            [share("ACTIVE"), share("REVOKED_BY_USER", account="ENTITY2")], "note", "no longer reach", id="one"
-        ),
-        pytest.param([share("REVOKED_BY_USER"), share("ACTIVE")], "ok", "go to DSP", id="shared again"),
+        pytest.param([LIVE, share("REVOKED_BY_USER", account="ENTITY2")], "note", "no longer reach", id="one"),
+        pytest.param([share("REVOKED_BY_USER"), LIVE], "ok", "go to DSP", id="shared again"),
         pytest.param([share("REVOKED_BY_USER", "ADMIN")], "problem", "revoked by user, admin", id="another reason"),
-        pytest.param(
-            [share("PENDING")], "note", "Not active yet: DSP advertiser ENTITY1: pending", id="not active yet"
-        ),
+        pytest.param([share("PENDING")], "note", "Not active yet: DSP advertiser ENTITY1: pending", id="pending"),
         pytest.param([share("SHADOW")], "note", "which Amazon does not explain", id="a state that nobody explains"),
-        pytest.param([share("ACTIVE")], "ok", "go to DSP advertiser ENTITY1", id="active"),
+        pytest.param([LIVE], "ok", "go to DSP advertiser ENTITY1", id="active"),
     ],
 )
 def test_a_dataset_without_a_live_share_is_a_problem(shares: list[Share], state: str, said: str) -> None:
@@ -65,16 +64,10 @@ def test_a_dataset_without_a_live_share_is_a_problem(shares: list[Share], state:
         pytest.param(80.0, None, "ok", "Amazon matches 80.0%", "", id="no funnel"),
         pytest.param(80.0, Funnel(), "ok", "Amazon matches 80.0%", "", id="nothing in the last day"),
         pytest.param(80.0, Funnel(100, 99, 98, 90), "ok", "100 received, 99 valid", "", id="few are lost"),
-        pytest.param(
-            80.0, Funnel(100, 60, 50, 45), "note", "their format", "parked list --audience adm-1", id="format"
-        ),
+        pytest.param(80.0, Funnel(100, 60, 50, 45), "note", "their format", "parked list --audience adm-1", id="form"),
         pytest.param(80.0, Funnel(100, 98, 20, 15), "note", "lack consent", "mappings try", id="consent"),
-        pytest.param(
-            80.0, Funnel(100, 98, 97, 78), "ok", "no account at Amazon", "member show USER_ID", id="no account"
-        ),
-        pytest.param(
-            30.0, Funnel(100, 98, 97, 30), "note", "no account at Amazon", "member show USER_ID", id="many of them"
-        ),
+        pytest.param(80.0, Funnel(100, 98, 97, 78), "ok", NO_ACCOUNT, "member show USER_ID", id="no account"),
+        pytest.param(30.0, Funnel(100, 98, 97, 30), "note", NO_ACCOUNT, "member show USER_ID", id="many of them"),
         pytest.param(5.0, Funnel(100, 98, 5, 5), "problem", "lack consent", "mappings try", id="hardly any match"),
         pytest.param(80.0, Funnel(0, 5, 5, 5), "ok", "Amazon matches", "", id="counts that contradict each other"),
     ],

@@ -73,6 +73,9 @@ def test_each_check_of_the_stack_reports_its_stored_values(
 
 
 CONNECT, SOON = "Run `audience-sync connect`.", "The next try is within three minutes."
+PARKED, BUSY = "audience-sync parked list --reason access_denied", Blocker("throttled", "Amazon is busy.")
+STOPPED = [("delivery", "problem", CONNECT), ("uploads", "note", CONNECT)]
+LATE = [("delivery", "note", SOON), ("uploads", "note", SOON)]
 REFUSED, NOT_CONNECTED = (
     Blocker(reason, "It is refused.", CONNECT, needs_person=True)
     for reason in ("authorization_refused", "not_connected")
@@ -90,22 +93,10 @@ def why(*blockers: Blocker, failed: str = "", recovered: bool = False, unknown: 
     [
         pytest.param(why(), [("delivery", "ok", "")], id="no upload failed"),
         pytest.param(why(failed="throttled", recovered=True), [("delivery", "ok", "")], id="accepted since"),
-        pytest.param(
-            why(REFUSED, failed="authorization_refused"),
-            [("delivery", "problem", CONNECT), ("uploads", "note", CONNECT)],
-            id="a person must connect again",
-        ),
-        pytest.param(
-            why(Blocker("throttled", "Amazon is busy."), failed="throttled"),
-            [("delivery", "note", SOON), ("uploads", "note", SOON)],
-            id="it ends by itself",
-        ),
+        pytest.param(why(REFUSED, failed="authorization_refused"), STOPPED, id="a person must connect again"),
+        pytest.param(why(BUSY, failed="throttled"), LATE, id="it ends by itself"),
         pytest.param(why(failed="throttled"), [("uploads", "note", "audience-sync status")], id="no longer waiting"),
-        pytest.param(
-            why(failed="access_denied"),
-            [("uploads", "note", "audience-sync parked list --reason access_denied")],
-            id="the changes are parked",
-        ),
+        pytest.param(why(failed="access_denied"), [("uploads", "note", PARKED)], id="the changes are parked"),
         pytest.param(why(NOT_CONNECTED), [("delivery", "ok", "")], id="a check of its own finds that"),
         pytest.param(why(unknown="Not known: access token."), [("delivery", "note", "")], id="unread"),
     ],

@@ -36,35 +36,22 @@ def test_overdue_erasures_come_from_the_last_check_within_12_hours(deployment: D
     assert found == [0, 0, 2, 1]
 
 
+COMPLETED = "Every accepted change is completed"
+REDRIVEN = "waiting; the change queue holds 5 messages: other changes in it are redriven"
+
+
 @pytest.mark.parametrize(
     ("counts", "queue", "sentence"),
     [
-        pytest.param(
-            Counts(accepted=3, delivered=1, superseded=1, parked=1), 0, "Every accepted change is completed", id="all"
-        ),
-        pytest.param(
-            Counts(accepted=6, delivered=6),
-            5,
-            "0 changes waiting; the change queue holds 5 messages: other changes in it are redriven",
-            id="only redriven ones",
-        ),
-        pytest.param(
-            Counts(accepted=6, delivered=5),
-            5,
-            "1 change waiting; the change queue holds 5 messages: other changes in it are redriven",
-            id="with redriven ones",
-        ),
+        pytest.param(Counts(accepted=3, delivered=1, superseded=1, parked=1), 0, COMPLETED, id="all"),
+        pytest.param(Counts(accepted=6, delivered=6), 5, f"0 changes {REDRIVEN}", id="only redriven ones"),
+        pytest.param(Counts(accepted=6, delivered=5), 5, f"1 change {REDRIVEN}", id="with redriven ones"),
         pytest.param(Counts(), 0, "No change was accepted", id="nothing yet"),
         pytest.param(Counts(), 2, "No change was accepted", id="only what is not counted"),
         pytest.param(Counts(accepted=3, delivered=1), 1, "2 changes waiting in 1 message of", id="waiting"),
-        pytest.param(
-            Counts(accepted=3, delivered=1),
-            0,
-            "2 changes not completed, but the change queue is empty",
-            id="counts that lag",
-        ),
+        pytest.param(Counts(accepted=3, delivered=1), 0, "2 changes not completed, but the change queue", id="a lag"),
         pytest.param(Counts(accepted=3, delivered=1, unaccounted=2), 0, "Every accepted", id="missing"),
-        pytest.param(Counts(accepted=1, delivered=2), 0, "Every accepted change is completed", id="one counted twice"),
+        pytest.param(Counts(accepted=1, delivered=2), 0, COMPLETED, id="one counted twice"),
     ],
 )
 def test_one_sentence_tells_whether_changes_are_waiting(counts: Counts, queue: int, sentence: str) -> None:
@@ -96,9 +83,7 @@ def test_the_sum_of_changes_adds_up_if_some_were_counted_twice(counts: Counts, w
         pytest.param(3, None, "", id="of the last hours: they may be others than the dead letters"),
     ],
 )
-def test_status_shows_parked_changes_that_are_no_longer_dead_letters(
-    parked: int, dead_letters: int | None, since: str
-) -> None:
+def test_status_shows_parked_changes_that_left_the_queue(parked: int, dead_letters: int | None, since: str) -> None:
     counts = Counts(accepted=parked, parked=parked)
     assert f"{parked} parked{f' ({since})' if since else ''} + 0 waiting" in counts.sum(dead_letters)
     shown = replace(states.empty(), counts=counts, dead_letters=dead_letters or parked * (dead_letters is None))
@@ -106,7 +91,16 @@ def test_status_shows_parked_changes_that_are_no_longer_dead_letters(
 
 
 BLOCKED = Blocker("not_connected", "Amazon is not connected yet.", "Run `audience-sync connect`.", needs_person=True)
+ONE_PARKED = "1 dead letter needs you: `audience-sync parked list`."
 PARKED = "6 dead letters need you: `audience-sync parked list`."
+REJECTED = "100 events of 10,000 rejected: `audience-sync rejections`."
+URGENT = [
+    "Amazon is not connected yet. Run `audience-sync connect`.",
+    "2 changes unaccounted for: see UnaccountedChanges in docs/runbook.md.",
+    "2 erasures overdue: `audience-sync member erasure`.",
+    PARKED,
+    "100 events of 100 rejected: `audience-sync rejections`.",
+]
 
 
 @pytest.mark.parametrize(
@@ -114,33 +108,13 @@ PARKED = "6 dead letters need you: `audience-sync parked list`."
     [
         pytest.param(Counts(accepted=6, delivered=6), 0, [], [], id="nothing"),
         pytest.param(Counts(accepted=6, parked=6), 6, [], [PARKED], id="dead letters"),
-        pytest.param(
-            Counts(), 1, [], ["1 dead letter needs you: `audience-sync parked list`."], id="moved there by SQS"
-        ),
+        pytest.param(Counts(), 1, [], [ONE_PARKED], id="moved there by SQS"),
         pytest.param(Counts(accepted=6, parked=6), 0, [], [], id="all were redriven"),
         pytest.param(Counts(), 0, [Blocker("throttled", "Amazon is busy.")], [], id="a wait that ends by itself"),
         pytest.param(Counts(events_accepted=900, events_rejected=99), 0, [], [], id="some rejections"),
         pytest.param(Counts(events_accepted=99_900, events_rejected=100), 0, [], [], id="few of many"),
-        pytest.param(
-            Counts(events_accepted=9_900, events_rejected=100),
-            0,
-            [],
-            ["100 events of 10,000 rejected: `audience-sync rejections`."],
-            id="rejections by the hundred",
-        ),
-        pytest.param(
-            Counts(events_rejected=100, unaccounted=2),
-            6,
-            [BLOCKED],
-            [
-                "Amazon is not connected yet. Run `audience-sync connect`.",
-                "2 changes unaccounted for: see UnaccountedChanges in docs/runbook.md.",
-                "2 erasures overdue: `audience-sync member erasure`.",
-                PARKED,
-                "100 events of 100 rejected: `audience-sync rejections`.",
-            ],
-            id="the most urgent first",
-        ),
+        pytest.param(Counts(events_accepted=9_900, events_rejected=100), 0, [], [REJECTED], id="many"),
+        pytest.param(Counts(events_rejected=100, unaccounted=2), 6, [BLOCKED], URGENT, id="the most urgent first"),
     ],
 )
 def test_needs_are_sorted_by_urgency_and_prevent_a_statement_of_completion(
@@ -151,22 +125,17 @@ def test_needs_are_sorted_by_urgency_and_prevent_a_statement_of_completion(
     assert "completed" not in waiting_text(counts, Depth(0, 0, 0), is_needed=True)
 
 
+NOTHING = "nothing yet; the audit counts what is accepted from 2026-03-04 09:30:00Z on"
+UP_TO = "completed up to 2026-03-04 09:30:00Z, 2 unaccounted for"
+
+
 @pytest.mark.parametrize(
     ("until", "since", "sentence"),
     [
         pytest.param(None, None, "not completed yet; it runs every hour", id="the audit has not run"),
-        pytest.param(
-            round(NOW),
-            round(NOW),
-            "nothing yet; the audit counts what is accepted from 2026-03-04 09:30:00Z on",
-            id="it has run once, and nothing is audited yet",
-        ),
-        pytest.param(
-            round(NOW), round(NOW) - 300, "completed up to 2026-03-04 09:30:00Z, 2 unaccounted for", id="up to a time"
-        ),
-        pytest.param(
-            round(NOW), None, "completed up to 2026-03-04 09:30:00Z, 2 unaccounted for", id="of an older version"
-        ),
+        pytest.param(round(NOW), round(NOW), NOTHING, id="it has run once, and nothing is audited yet"),
+        pytest.param(round(NOW), round(NOW) - 300, UP_TO, id="up to a time"),
+        pytest.param(round(NOW), None, UP_TO, id="of an older version"),
     ],
 )
 def test_the_audit_reports_its_progress_in_a_sentence(until: int | None, since: int | None, sentence: str) -> None:

@@ -22,9 +22,7 @@ def test_status_shows_the_version_and_the_remedy_if_the_command_has_a_different_
 
 
 @pytest.mark.parametrize("version", [version("audience-sync"), None], ids=["the same", "none stated"])
-def test_status_is_silent_about_the_same_version_and_a_stack_without_one(
-    deployed: Deployment, version: str | None
-) -> None:
+def test_status_is_silent_about_the_same_version_and_about_none(deployed: Deployment, version: str | None) -> None:
     deployed.stack.version = version
     assert deployed.printed(status).err == ""
 

@@ -79,5 +79,4 @@ def test_a_port_for_a_local_stack_is_refused(deployment: Deployment) -> None:
 
 
 def test_a_local_stack_without_its_page_is_named(deployment: Deployment) -> None:
-    with pytest.raises(NotThere, match="has no status page"):
-        dashboard(deployment.session())
+    assert "has no status page" in str(deployment.refusal(NotThere, dashboard))

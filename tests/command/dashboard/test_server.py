@@ -66,6 +66,15 @@ def origin(server: DashboardServer) -> str:
     return f"http://127.0.0.1:{server.server_port}"
 
 
+def post(server: DashboardServer, path: str, **fields: str) -> requests.Response:
+    """Press a button of the page."""
+    return requests.post(f"{server.url}/{path}", json=fields, headers={"Origin": origin(server)}, timeout=60)
+
+
+def get_facts(address: str) -> requests.Response:
+    return requests.get(address, headers={"Accept": "application/json"}, timeout=60)
+
+
 def test_a_browser_gets_the_page_under_its_policy(server: DashboardServer) -> None:
     answer = requests.get(server.url, headers={"Accept": "text/html,*/*;q=0.8"}, timeout=60)
     assert answer.text == build_page()
@@ -78,14 +87,12 @@ def test_a_browser_gets_the_page_under_its_policy(server: DashboardServer) -> No
 
 @pytest.mark.parametrize(("asked", "chosen"), [("7d", "7d"), ("", ""), ("8d", ""), ("7d&range=1h", "7d"), ("%00", "")])
 def test_an_unknown_range_falls_back_to_the_usual_one(server: DashboardServer, asked: str, chosen: str) -> None:
-    answer = requests.get(f"{server.url}?range={asked}", headers={"Accept": "application/json"}, timeout=60).json()
+    answer = get_facts(f"{server.url}?range={asked}").json()
     assert (answer["range"], answer["deadLetters"]) == (chosen, 3)
 
 
 @pytest.mark.parametrize("action", ["pause", "resume"])
-def test_the_page_pauses_and_resumes_and_another_site_does_not(
-    server: DashboardServer, shown: Shown, action: str
-) -> None:
+def test_only_the_page_pauses_and_resumes(server: DashboardServer, shown: Shown, action: str) -> None:
     for source, expected in ((origin(server), 200), ("https://other.example", 403)):
         headers = {"Origin": source}
         answer = requests.post(f"{server.url}/{action}", json={"note": "why"}, headers=headers, timeout=60)
@@ -101,7 +108,7 @@ def test_every_start_has_a_new_address(shown: Shown) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/status", "/facts", "/%2e%2e", "/token", "//"])
 def test_nothing_is_served_without_the_token(server: DashboardServer, path: str) -> None:
-    answer = requests.get(origin(server) + path, headers={"Accept": "application/json"}, timeout=60)
+    answer = get_facts(origin(server) + path)
     assert (answer.status_code, answer.json()) == (404, {"error": "not found"})
     answer = requests.post(f"{origin(server)}{path}/redrive", json={}, headers={"Origin": origin(server)}, timeout=60)
     assert answer.status_code == 404
@@ -116,18 +123,15 @@ def test_nothing_is_served_under_another_host_name(server: DashboardServer, show
 
 
 def test_the_page_redrives(server: DashboardServer, shown: Shown) -> None:
-    headers = {"Origin": origin(server)}
-    answer = requests.post(f"{server.url}/redrive", json={"reason": "access_denied"}, headers=headers, timeout=60)
-    assert answer.json() == {"sentences": ["3 dead letters redriven."]}
+    assert post(server, "redrive", reason="access_denied").json() == {"sentences": ["3 dead letters redriven."]}
     assert shown.redriven == ["access_denied"]
 
 
 def test_the_page_looks_for_an_id_in_a_body_and_nothing_is_printed(
     server: DashboardServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    headers = {"Origin": origin(server)}
-    answer = requests.post(f"{server.url}/find", json={"id": "cust_1"}, headers=headers, timeout=60)
-    assert answer.json() == {"found": [{"title": "Dead letter", "facts": {"members": "cust_1"}}]}
+    found = post(server, "find", id="cust_1").json()["found"]
+    assert found == [{"title": "Dead letter", "facts": {"members": "cust_1"}}]
     assert requests.get(f"{server.url}/find", timeout=60).status_code == 404
     assert requests.post(f"{server.url}/find", json={"id": "cust_1"}, timeout=60).status_code == 403
     assert capfd.readouterr() == ("", "")
@@ -193,11 +197,8 @@ def test_the_idle_connections_of_another_user_do_not_keep_the_page_waiting(shown
 
 def test_an_error_is_a_sentence_on_the_page(server: DashboardServer, shown: Shown) -> None:
     shown.facts = TryLater("AWS cannot be reached.", "Check the network and the region.")
-    answer = requests.get(server.url, headers={"Accept": "application/json"}, timeout=60)
-    assert answer.json() == {"error": "AWS cannot be reached."}
-    headers = {"Origin": origin(server)}
-    answer = requests.post(f"{server.url}/redrive", json={}, headers=headers, timeout=60)
-    assert answer.json()["error"] == "AWS cannot be reached. Check the network and the region."
+    assert get_facts(server.url).json() == {"error": "AWS cannot be reached."}
+    assert post(server, "redrive").json()["error"] == "AWS cannot be reached. Check the network and the region."
 
 
 def test_requests_are_not_logged_because_the_address_holds_the_token(

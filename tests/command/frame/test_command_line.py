@@ -54,9 +54,7 @@ def named(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         pytest.param(f"audiences list --local {UNREACHABLE}", UNREACHABLE, id="a local one behind"),
     ],
 )
-def test_the_stack_and_local_options_are_accepted_before_and_after_the_command(
-    named: list[str], line: str, stack: str
-) -> None:
+def test_stack_and_local_are_accepted_before_and_after_the_command(named: list[str], line: str, stack: str) -> None:
     run(line)
     assert named == [stack]
 
@@ -125,7 +123,7 @@ def test_every_command_accepts_yes_and_json_before_and_after_its_name(command: t
 
 
 @pytest.mark.parametrize("line", ["--yes keys retire event", "keys -y retire event", "keys retire event --yes"])
-def test_yes_confirms_before_and_after_the_command(
+def test_yes_confirms_before_or_after_a_command(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     monkeypatch.setattr("audience_sync_cli.frame.stacks.local", lambda _: deployment.stack)
@@ -158,9 +156,7 @@ def test_yes_confirms_before_and_after_the_command(
     ],
 )
 @pytest.mark.parametrize("place", ["in front", "behind"])
-def test_wrong_usage_prints_a_sentence_or_with_json_one_document(
-    line: str, message: str, remedy: str, place: str
-) -> None:
+def test_wrong_usage_prints_a_sentence_or_one_document(line: str, message: str, remedy: str, place: str) -> None:
     as_text = run(line)
     if line not in ("", "keys"):  # for people, those print the help
         assert as_text.stdout == ""

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -40,41 +41,28 @@ def test_create_without_a_target_names_the_ones_of_other_audiences(deployment: D
     assert remedy.endswith("Known here: --advertiser 59007 (as Audience 0), --connection c-1 (as Audience 2).")
 
 
+FEE = Settings(cpm_cents=5, currency="USD")
+
+
 @pytest.mark.parametrize(
-    ("name", "target", "settings", "country", "said"),
+    ("wrong", "said"),
     [
-        pytest.param("", ADVERTISER, NOTHING, "US", "NAME must be a name of 1 to 128 characters", id="no name"),
-        pytest.param("VIP", NewTarget(), NOTHING, "US", "either an advertiser or a connection", id="no target"),
-        pytest.param(
-            "VIP",
-            NewTarget("abc"),
-            NOTHING,
-            "US",
-            "--advertiser must be the DSP advertiser's id",
-            id="an advertiser in letters",
-        ),
-        pytest.param(
-            "VIP", NewTarget("", "c" * 257), NOTHING, "US", "--connection must be 1 to 256", id="a long connection"
-        ),
-        pytest.param("VIP", ADVERTISER, NOTHING, "", "--country must be", id="no country"),
-        pytest.param("VIP", ADVERTISER, Settings(ttl_days=1, renew=True), "US", "at least 3 days", id="short renewal"),
-        pytest.param(
-            "VIP", ADVERTISER, Settings(dsp=True), "US", "--dsp must be given with a --connection", id="needless dsp"
-        ),
-        pytest.param("VIP", ADVERTISER, Settings(cpm_cents=5), "US", "together with --cpm-cents", id="no currency"),
-        pytest.param("VIP", ADVERTISER, Settings(currency="USD"), "US", "together with --currency", id="no fee"),
-        pytest.param(
-            "VIP", ADVERTISER, Settings(cpm_cents=5, currency="USD"), "US", "MaxCpmCents", id="a fee above the ceiling"
-        ),
-        pytest.param(
-            "VIP", ADVERTISER, Settings(description="x" * 1001), "US", "--description must be", id="long text"
-        ),
+        pytest.param({"name": ""}, "NAME must be a name of 1 to 128 characters", id="no name"),
+        pytest.param({"target": NewTarget()}, "either an advertiser or a connection", id="no target"),
+        pytest.param({"target": NewTarget("abc")}, "--advertiser must be the DSP advertiser's id", id="letters"),
+        pytest.param({"target": NewTarget("", "c" * 257)}, "--connection must be 1 to 256", id="a long connection"),
+        pytest.param({"country": ""}, "--country must be", id="no country"),
+        pytest.param({"settings": Settings(ttl_days=1, renew=True)}, "at least 3 days", id="short renewal"),
+        pytest.param({"settings": Settings(dsp=True)}, "--dsp must be given with a --connection", id="needless dsp"),
+        pytest.param({"settings": Settings(cpm_cents=5)}, "together with --cpm-cents", id="no currency"),
+        pytest.param({"settings": Settings(currency="USD")}, "together with --currency", id="no fee"),
+        pytest.param({"settings": FEE}, "MaxCpmCents", id="a fee above the ceiling"),
+        pytest.param({"settings": Settings(description="x" * 1001)}, "--description must be", id="long text"),
     ],
 )
-def test_an_invalid_setting_is_named_by_its_option(
-    deployment: Deployment, name: str, target: NewTarget, settings: Settings, country: str, said: str
-) -> None:
-    failure = refused(create, deployment.session(), name, target, settings, country)
+def test_an_invalid_setting_is_named_by_its_option(deployment: Deployment, wrong: dict[str, Any], said: str) -> None:
+    usual = {"name": "VIP", "target": ADVERTISER, "settings": NOTHING, "country": "US"}
+    failure = refused(create, deployment.session(), **(usual | wrong))
     text = f"{failure} {failure.remedy}"
     assert said in text
     assert failure.exit_code == USAGE
@@ -98,9 +86,8 @@ def test_create_refuses_a_key_that_another_audience_has(deployment: Deployment) 
 
 def test_link_and_update_name_options_as_well(deployment: Deployment) -> None:
     deployment.list_audience()
-    assert "--advertiser must be" in str(
-        refused(link, deployment.session(), AUDIENCE.audience_id, NewTarget("ENTITY1"))
-    )
+    linked = refused(link, deployment.session(), AUDIENCE.audience_id, NewTarget("ENTITY1"))
+    assert "--advertiser must be" in str(linked)
     changed = refused(update, deployment.session(yes=True), AUDIENCE.audience_id, Settings(ttl_days=1, renew=True))
     assert "at least 3 days" in str(changed)
 

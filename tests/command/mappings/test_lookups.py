@@ -1,4 +1,4 @@
-"""Where a directive lookups for its value: every place, in this order, whatever the directive."""
+"""Where a directive looks for its value: every place, in this order, whatever the directive."""
 
 from typing import Any
 
@@ -16,6 +16,13 @@ EVENT: dict[str, Any] = {
     "traits": {"email": "a@b.co", "phone": "", "first name": "Ada", "list": [{"id": 1}, {"id": 2}]},
     "properties": {"city": "Bonn", "state": None},
 }
+FIRST_OF_THREE = first_passing("blank", "$.properties.phone", "$.traits.phone", "$.traits.email")
+THREE = [("$.properties.phone", UNDEFINED), ("$.traits.phone", "")]
+FIRST_OF_TWO = first_passing("blank", "$.traits.email", "$.traits.phone")
+CITY_IF_EMAIL = {"@if": {"exists": {"@path": "$.traits.email"}, "then": {"@path": "$.properties.city"}}}
+EMAIL_AND_CITY = [("$.traits.email", "a@b.co"), ("$.properties.city", "Bonn")]
+IDS = {"@arrayPath": ["$.traits.list", {"id": {"@path": "$.id"}}]}
+FLAT = {"@flatten": {"separator": "_", "value": {"@path": "$.traits.list"}}}
 
 
 @pytest.mark.parametrize(
@@ -27,34 +34,12 @@ EVENT: dict[str, Any] = {
         pytest.param({"@path": "$.traits.missing"}, [("$.traits.missing", UNDEFINED)], id="a missing name"),
         pytest.param({"@path": "$.context.traits.email"}, [("$.context", UNDEFINED)], id="a missing holder"),
         pytest.param({"@path": "$.properties.state"}, [("$.properties.state", None)], id="null"),
-        pytest.param(
-            first_passing("blank", "$.properties.phone", "$.traits.phone", "$.traits.email"),
-            [("$.properties.phone", UNDEFINED), ("$.traits.phone", ""), ("$.traits.email", "a@b.co")],
-            id="the first of several",
-        ),
-        pytest.param(
-            first_passing("blank", "$.traits.email", "$.traits.phone"), [("$.traits.email", "a@b.co")], id="the first"
-        ),
-        pytest.param(
-            {"@template": "{{ traits.email }} {{ properties.city }}"},
-            [("$.traits.email", "a@b.co"), ("$.properties.city", "Bonn")],
-            id="a template",
-        ),
-        pytest.param(
-            {"@if": {"exists": {"@path": "$.traits.email"}, "then": {"@path": "$.properties.city"}}},
-            [("$.traits.email", "a@b.co"), ("$.properties.city", "Bonn")],
-            id="a test and what follows",
-        ),
-        pytest.param(
-            {"@arrayPath": ["$.traits.list", {"id": {"@path": "$.id"}}]},
-            [("$.traits.list[0].id", 1), ("$.traits.list[1].id", 2)],
-            id="each item",
-        ),
-        pytest.param(
-            {"@flatten": {"separator": "_", "value": {"@path": "$.traits.list"}}},
-            [("$.traits.list", EVENT["traits"]["list"])],
-            id="a whole value",
-        ),
+        pytest.param(FIRST_OF_THREE, [*THREE, ("$.traits.email", "a@b.co")], id="the first of several"),
+        pytest.param(FIRST_OF_TWO, [("$.traits.email", "a@b.co")], id="the first"),
+        pytest.param({"@template": "{{ traits.email }} {{ properties.city }}"}, EMAIL_AND_CITY, id="a template"),
+        pytest.param(CITY_IF_EMAIL, EMAIL_AND_CITY, id="a test and what follows"),
+        pytest.param(IDS, [("$.traits.list[0].id", 1), ("$.traits.list[1].id", 2)], id="each item"),
+        pytest.param(FLAT, [("$.traits.list", EVENT["traits"]["list"])], id="a whole value"),
         pytest.param("US", [], id="a constant"),
     ],
 )

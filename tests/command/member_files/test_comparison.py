@@ -76,7 +76,7 @@ def test_a_listed_member_is_compared_with_the_row(rows: list[MembershipChange], 
         pytest.param(change("a", exits=True, at=BEFORE), None, id="left"),
     ],
 )
-def test_an_unlisted_member_is_surplus_or_newer_than_the_file(
+def test_an_unlisted_member_is_surplus_or_has_entered_since(
     row: MembershipChange, difference: Difference | None
 ) -> None:
     assert compared([], [state_of(row)]).get("m") == difference

@@ -1,7 +1,6 @@
 """`member erase --file` and `member erasure --file`: everybody on a list, asked about once and reported as one."""
 
 import io
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -67,8 +66,7 @@ def test_erasing_a_list_asks_once_skips_unknown_ids_and_logs_only_a_count(
     assert list(printed.json.values())[:-1] == [4, 1, 1, 3, 0, ["nobody"], [], 1]
     assert printed.err == "Left out: 1 repeated id, 1 empty line.\n"
     assert "0 to erase" in deployment.printed(erase, ["nobody"], raises=ReportedAsNotThere).out, "and nothing to ask"
-    (event,) = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
-    line = json.loads(event["message"])
+    (line,) = deployment.operator_log()
     assert line.pop("who")
     assert line == {"command": "member erase", "outcome": "done", "changes": 3}
 
@@ -86,9 +84,7 @@ def test_a_list_from_excel_is_read_and_its_heading_is_not_an_id(
     assert sent(deployment) == ["m1", "id-1"]
 
 
-def test_a_repeated_list_sends_only_those_who_need_another_notice(
-    deployment: Deployment, people: Callable[..., str]
-) -> None:
+def test_a_repeated_list_sends_who_needs_another_notice(deployment: Deployment, people: Callable[..., str]) -> None:
     recorded(deployment, "done")
     recorded(deployment, "refused", identities=(Identity(AT * 1000 - 600, {"email": "0" * 64}),), removal_owed=True)
     recorded(deployment, "back", newest=change("back", at=AT * 1000 + 500))
@@ -132,13 +128,10 @@ def test_a_faulty_list_is_refused_whole_and_no_value_is_repeated(
     message: str,
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-    with pytest.raises(error) as refused:
-        command(deployment.session(yes=True), file="-")
-    assert str(refused.value) == message
+    assert str(deployment.refusal(error, command, file="-", yes=True)) == message
     one: Any = ["m1"] if command is erase else "m1"
     for given, kind in ((one, "-"), WrongUsage), ((None, "missing"), NotThere):
-        with pytest.raises(kind):
-            command(deployment.session(yes=True), *given)
+        deployment.refusal(kind, command, *given, yes=True)
     with pytest.raises(WrongUsage, match="Pass an external user id or --file"):
         command(deployment.session(), **({"page": Path("x.html")} if command is erasure else {}))
 

@@ -144,9 +144,7 @@ def test_nothing_is_proven_if_another_system_may_have_filled_an_audience(
     assert caveat in deployment.printed(erasure).out, "which lists an unknown id"
     assert caveat in deployment.printed(erase, ["nobody"], raises=ReportedAsNotThere).err
     assert caveat in deployment.printed(show, "m1").err
-    with pytest.raises(NotThere) as unknown:
-        show(deployment.session(), "stranger")
-    assert caveat in unknown.value.remedy
+    assert caveat in deployment.refusal(NotThere, show, "stranger").remedy
 
 
 def test_the_report_fits_80_columns_and_holds_no_personal_data_but_the_id(deployment: Deployment) -> None:
@@ -161,9 +159,7 @@ def test_the_report_fits_80_columns_and_holds_no_personal_data_but_the_id(deploy
 
 
 @pytest.mark.usefixtures("erased")
-def test_a_report_begins_with_person_stack_date_and_digest_and_ends_with_a_conclusion(
-    deployment: Deployment,
-) -> None:
+def test_a_report_begins_with_person_stack_date_and_digest_and_ends_with_a_conclusion(deployment: Deployment) -> None:
     deployment.stack.version = "0.0.1"
     report = deployment.json(erasure, "m1", now=NOW + DAY)
     own = version("audience-sync")
@@ -181,9 +177,7 @@ def test_head_and_conclusion_say_that_the_person_entered_again(deployment: Deplo
     recorded(deployment, "m1")
     in_audience(deployment, AUDIENCE, REMOVED, newest=change("m1", at=(AT + 1_800) * 1000))
     shown = on_one_line(deployment.printed(erasure, "m1", now=NOW).out)
-    assert (
-        "UTC; may come back by an event, or by a file after 2027-02-24 07:00:00 UTC The person entered again" in shown
-    )
+    assert "UTC; may come back by an event, or by a file after 2027-02-24 07:00:00 UTC The person entered" in shown
     assert shown.endswith("The person entered again on 2027-01-15: data from then on is not part of this erasure.")
 
 
@@ -252,10 +246,8 @@ def test_the_report_shows_the_deletion_before_and_after_amazon_accepts_it(deploy
 def test_the_erasure_of_an_unknown_id_is_neither_closed_nor_listed(deployment: Deployment) -> None:
     recorded(deployment, "nobody-here", plan=ErasurePlan())
     found = deployment.json(erasure, "nobody-here", now=NOW + DAY)
-    assert (found["state"], found["notProven"][0].split(",")[0]) == (
-        "unknown_id",
-        "No audience knew this id when the notice was recorded",
-    )
+    assert found["state"] == "unknown_id"
+    assert found["notProven"][0].startswith("No audience knew this id when the notice was recorded,")
     assert [each["closed"] for each in deployment.json(erasure, now=NOW + DAY)] == [True]
     shown = on_one_line(deployment.printed(erasure, "nobody-here", now=NOW).out)
     assert "State unknown id: no audience knew it when the request was recorded" in shown
@@ -318,8 +310,7 @@ def test_a_second_notice_does_not_hide_the_uploads_of_the_first(deployment: Depl
 def test_without_a_notice_there_is_no_report(deployment: Deployment) -> None:
     deployment.record(change("m2"))
     for person in ("m1", "m2"):
-        with pytest.raises(NotThere, match="No deletion notice"):
-            erasure(deployment.session(), person)
+        assert "No deletion notice" in str(deployment.refusal(NotThere, erasure, person))
 
 
 def test_a_notice_of_an_older_version_is_shown_without_its_uploads(deployment: Deployment) -> None:
@@ -346,17 +337,9 @@ def test_all_erasures_are_listed_done_ones_first_and_of_these_the_newest(
     recorded(deployment, "done", closed, at=AT - 7 * DAY, kind="denial")
     everyone = deployment.json(erasure, now=NOW)
     assert [(each["member"], each["closed"]) for each in everyone] == [("done", True), ("nobody", True), ("m1", False)]
-    assert everyone[-1] == {
-        "member": "m1",
-        "kinds": ["notice"],
-        "recordedAt": "2027-01-09T07:00:00.000Z",
-        "state": "open",
-        "closed": False,
-        "since": "2027-01-09T07:00:00.000Z",
-        "amazonUntil": None,
-        "overdue": True,
-        "missing": {"removal_rejected": 1},
-    }
+    times = dict.fromkeys(("recordedAt", "since"), "2027-01-09T07:00:00.000Z") | {"amazonUntil": None}
+    state = {"state": "open", "closed": False, "overdue": True, "missing": {"removal_rejected": 1}}
+    assert everyone[-1] == {"member": "m1", "kinds": ["notice"], **times, **state}
     monkeypatch.setattr(erasures, "SHOWN", 1)
     shown = deployment.printed(erasure, now=NOW).out
     assert ("nobody" in shown, "done   " in shown) == (True, False)

@@ -137,11 +137,7 @@ def test_erasing_a_person_known_only_from_dead_letters_says_where_hashes_remain(
     ],
 )
 def test_erase_prints_when_the_last_removal_is_due(
-    deployment: Deployment,
-    sent: float,
-    destination: Destination,
-    longest: int,
-    last_removal: float | None,
+    deployment: Deployment, sent: float, destination: Destination, longest: int, last_removal: float | None
 ) -> None:
     deployment.stack.parameters = {"Region": "NA", "LongestJobSeconds": str(longest)}
     deployment.record(change("m1"))
@@ -157,7 +153,5 @@ def test_erase_asks_for_confirmation_and_an_email_address_is_sent_to_find(deploy
     deployment.record(change("m1"))
     assert deployment.declined(erase, ["m1"]) == "Erase m1 from every audience? [y/N] "
     for command in (lambda session, member: erase(session, [member]), show, erasure):
-        with pytest.raises(WrongUsage) as refused:
-            command(deployment.session(yes=True), "maya@example.com")
-        assert "member find" in refused.value.remedy
+        assert "member find" in deployment.refusal(WrongUsage, command, "maya@example.com", yes=True).remedy
     assert deployment.bodies("ChangeQueue") == []

@@ -65,13 +65,9 @@ TIMING = Timing(900)
         pytest.param(gone(5, ID_1), entered(5, ID_5), [], RowOutcome.TO_REMOVE, id="an exit outranks an enter"),
         pytest.param(entered(1, ID_1), None, [notice(5)], RowOutcome.TO_REMOVE, id="notice after the enter"),
         pytest.param(entered(5, ID_5), None, [notice(5)], RowOutcome.TO_REMOVE, id="notice at the time of the enter"),
-        pytest.param(
-            entered(5, ID_5), None, [notice(1), notice(9)], RowOutcome.TO_REMOVE, id="the newest notice counts"
-        ),
+        pytest.param(entered(5, ID_5), None, [notice(1), notice(9)], RowOutcome.TO_REMOVE, id="the newest notice"),
         pytest.param(entered(5, ID_1, ID_5), None, [notice(1)], RowOutcome.TO_REMOVE, id="back since the notice"),
-        pytest.param(
-            entered(5, ID_5, left=1, erase_until=1), None, [notice(1)], RowOutcome.COPIED, id="knew the notice"
-        ),
+        pytest.param(entered(5, ID_5, left=1, erase_until=1), None, [notice(1)], RowOutcome.COPIED, id="knew it"),
         pytest.param(gone(5, ID_5), None, [notice(9)], RowOutcome.TO_REMOVE, id="left, then notice"),
         pytest.param(gone(9, ID_5, erase_until=9), None, [], RowOutcome.TO_REMOVE, id="its erasure may not have ended"),
         pytest.param(gone(9, erase_until=9), None, [], RowOutcome.COPIED, id="its erasure has ended"),
@@ -92,14 +88,16 @@ def decided(source: MemberState, live: MemberState | None = None, *notices: Memb
     return decide(StoredMember(source, LATER), live, notices, TIMING, is_listed=True, now=NOW)
 
 
-def test_an_expired_row_is_not_copied_even_before_dynamodb_deletes_it() -> None:
-    expired = StoredMember(entered(1, ID_1), NOW)
-    assert decide(expired, None, [], TIMING, is_listed=True, now=NOW) == RowDecision(RowOutcome.EXPIRED)
-
-
-def test_a_row_of_an_unlisted_audience_is_not_copied() -> None:
-    row = StoredMember(entered(1, ID_1), LATER)
-    assert decide(row, None, [], TIMING, is_listed=False, now=NOW) == RowDecision(RowOutcome.UNLISTED)
+@pytest.mark.parametrize(
+    ("expires", "is_listed", "outcome"),
+    [
+        pytest.param(NOW, True, RowOutcome.EXPIRED, id="expired, even before DynamoDB deletes it"),
+        pytest.param(LATER, False, RowOutcome.UNLISTED, id="of an unlisted audience"),
+    ],
+)
+def test_a_row_that_nobody_needs_is_not_copied(expires: int, is_listed: bool, outcome: RowOutcome) -> None:
+    row = StoredMember(entered(1, ID_1), expires)
+    assert decide(row, None, [], TIMING, is_listed=is_listed, now=NOW) == RowDecision(outcome)
 
 
 def copied(source: MemberState, live: MemberState | None = None, *notices: MemberState) -> MemberState:
@@ -123,8 +121,9 @@ def test_the_newest_exit_is_queued_again_without_identities() -> None:
     decision = decided(entered(1, ID_1), live)
     assert decision.state is not None
     assert decision.state.to_remove == (ID_1,)
-    assert decision.removal is not None
-    assert (decision.removal.version, decision.removal.erase, decision.removal.identities) == (live.version, True, [])
+    removal = decision.removal
+    assert removal is not None
+    assert (removal.version, removal.erase, removal.identities) == (live.version, True, [])
 
 
 def test_a_notice_is_queued_again_for_a_row_that_was_missing() -> None:
@@ -156,13 +155,8 @@ def test_merging_keeps_the_knowledge_of_both_rows() -> None:
     live = replace(gone(3, ID_1, identity(3, "both"), erase_until=3), enter_sent=9, exit_recorded=7, revision=8)
     state = copied(source, replace(live, removal_owed=True))
     assert state.identities == (ID_5, identity(3, "both"), ID_1)
-    assert (state.last_exit, state.enter_sent, state.removal_sent, state.exit_recorded, state.erase_until) == (
-        live.last_exit,
-        9,
-        3,
-        7,
-        3,
-    )
+    assert (state.last_exit, state.erase_until) == (live.last_exit, 3)
+    assert (state.enter_sent, state.removal_sent, state.exit_recorded) == (9, 3, 7)
     assert state.removal_owed
     assert state.revision == 8, "written only if the row is still the one that was read"
     assert state.active == (ID_5,)

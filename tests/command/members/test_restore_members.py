@@ -148,8 +148,7 @@ def test_the_age_of_a_restored_table_is_read_from_dynamodb(deployment: Deploymen
 
 def test_a_source_with_another_number_of_shards_is_refused(deployment: Deployment) -> None:
     record(deployment, *(change(f"m{number}") for number in range(20)), shards=3)
-    with pytest.raises(WrongUsage, match="8 shards"):
-        restore_members(deployment.session(yes=True, now=NOW), SOURCE, since="1h")
+    assert "8 shards" in str(deployment.refusal(WrongUsage, restore_members, SOURCE, since="1h", yes=True, now=NOW))
     assert members(deployment) == set()
 
 
@@ -175,14 +174,10 @@ def test_renewed_audiences_are_named_before_the_question(deployment: Deployment)
         pytest.param("AudienceTable", "1h", "not a membership table", id="another kind of table"),
     ],
 )
-def test_a_source_that_cannot_be_copied_is_refused(
-    deployment: Deployment, table: str, since: str, message: str
-) -> None:
+def test_a_source_that_cannot_be_used_is_refused(deployment: Deployment, table: str, since: str, message: str) -> None:
     name = table if table == SOURCE else deployment.stack[table]
-    with pytest.raises(WrongUsage, match=message):
-        restore_members(deployment.session(yes=True, now=NOW), name, since=since)
+    assert message in str(deployment.refusal(WrongUsage, restore_members, name, since=since, yes=True, now=NOW))
 
 
 def test_a_table_that_does_not_exist_is_not_found(deployment: Deployment) -> None:
-    with pytest.raises(NotThere):
-        restore_members(deployment.session(yes=True), "missing", since="1h")
+    deployment.refusal(NotThere, restore_members, "missing", since="1h", yes=True)

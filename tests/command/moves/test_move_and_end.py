@@ -1,6 +1,5 @@
 """`audiences move` and `end`: what they refuse, ask and print, and what a repeated run finds."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +54,17 @@ def stored(world: World, audience_id: str) -> Audience:
     return found
 
 
+def only_listed(world: World) -> tuple[str, bool, str | None]:
+    (left,) = world.session().audiences.all()
+    return left.audience_id, left.also, left.moved_to
+
+
+def target_of(world: World, source: str) -> str:
+    """Return the audience beside the one that moves."""
+    (target,) = {each.audience_id for each in world.session().audiences.all()} - {source}
+    return target
+
+
 def moved(world: World, source: str) -> str:
     """Move an audience into a new dataset, and return its id."""
     return str(world.json(move, source, IN_DATASET, to=Api.DATA_MANAGER)["targetId"])
@@ -71,7 +81,7 @@ def impossible(
     return pytest.param(stack, listed or (AUDIENCE,), options, to, said, id=case)
 
 
-OTHER_DATASET = replace(DATASET, audience_id="dataset-2")
+OTHER_DATASET, WITH_KEY = replace(DATASET, audience_id="dataset-2"), replace(DATASET, computation_key="other")
 SAME_API = replace(AUDIENCE, audience_id="379909525712777677", computation_key=None)
 MOVED, MOVED_BACK = replace(AUDIENCE, moved_to=DATASET.audience_id), replace(DATASET, moved_to=AUDIENCE.audience_id)
 
@@ -81,29 +91,15 @@ MOVED, MOVED_BACK = replace(AUDIENCE, moved_to=DATASET.audience_id), replace(DAT
     [
         impossible("no account", "DataManagerAccountId", stack={}),
         impossible("the same API", "Use --to data-manager", to=Api.AUDIENCES),
-        impossible(
-            "repeated by the key, which means the new one",
-            "name dataset-1 instead of the key",
-            *(AUDIENCE, MOVED_BACK),
-            to=Api.AUDIENCES,
-        ),
+        impossible("repeated by the key", "name dataset-1 instead of", AUDIENCE, MOVED_BACK, to=Api.AUDIENCES),
         impossible("no key", "--key KEY", replace(AUDIENCE, computation_key=None)),
         impossible("no country", "--country", replace(AUDIENCE, country=None)),
         impossible("an advertiser", "Use --share", advertiser=ADVERTISER),
         impossible("into, and new", "Leave out --share", AUDIENCE, DATASET, into=DATASET.audience_id, share=[SHARE]),
-        impossible(
-            "into one with another key",
-            "another computation key",
-            *(AUDIENCE, replace(DATASET, computation_key="other")),
-            into=DATASET.audience_id,
-        ),
+        impossible("into another key", "another computation key", AUDIENCE, WITH_KEY, into=DATASET.audience_id),
         impossible("into one of the same API", "not in data-manager", AUDIENCE, SAME_API, into=SAME_API.audience_id),
-        impossible(
-            "moved elsewhere already", "audiences end dataset-1", MOVED, DATASET, OTHER_DATASET, into="dataset-2"
-        ),
-        impossible(
-            "back, while the other one is current", f"audiences end {AUDIENCE.audience_id}", MOVED_BACK, AUDIENCE
-        ),
+        impossible("moved already", "audiences end dataset-1", MOVED, DATASET, OTHER_DATASET, into="dataset-2"),
+        impossible("back, while that is current", f"audiences end {AUDIENCE.audience_id}", MOVED_BACK, AUDIENCE),
     ],
 )
 def test_an_impossible_move_is_refused_with_a_remedy(
@@ -113,9 +109,8 @@ def test_an_impossible_move_is_refused_with_a_remedy(
     for each in listed:
         deployment.list_audience(each)
     before = deployment.rows("AudienceTable")
-    with pytest.raises(OperatorError) as caught:
-        move(deployment.session(yes=True), AUDIENCE.audience_id, MoveOptions(**options), to=to)
-    assert said in f"{caught.value} {caught.value.remedy}"
+    caught = deployment.refusal(OperatorError, move, AUDIENCE.audience_id, MoveOptions(**options), to=to, yes=True)
+    assert said in f"{caught} {caught.remedy}"
     assert deployment.rows("AudienceTable") == before
 
 
@@ -174,10 +169,7 @@ def test_a_repeated_move_sends_only_what_is_missing(world: World) -> None:
     again = world.json(move, source, MoveOptions(), to=Api.DATA_MANAGER)
     assert (first["changes"], again["changes"]) == (2, 0)
     assert first["targetId"] == again["targetId"]
-    audiences = world.session().audiences
-    main, old = audiences.by_id(again["targetId"]), audiences.by_id(source)
-    assert main is not None
-    assert old is not None
+    main, old = stored(world, again["targetId"]), stored(world, source)
     assert (main.also, old.also, old.moved_to) == (False, True, main.audience_id)
     assert (main.name, main.country, main.computation_key) == (old.name, old.country, "big")
 
@@ -189,8 +181,7 @@ def test_ending_the_new_audience_takes_the_move_back(world: World) -> None:
     world.deployment.answers.append("y")
     end(world.session(yes=False), first)
     assert "The move is taken back" in world.deployment.questions[-1]
-    old = world.session().audiences.by_id(source)
-    assert old is not None
+    old = stored(world, source)
     assert (old.also, old.moved_to) == (False, None)
     world.event(first, "late", "late@b.co")
     world.sleep(60 * HOUR)
@@ -216,15 +207,13 @@ def interrupt(world: World, seconds: float) -> None:
 def test_an_audience_can_be_ended_after_an_interrupted_move(world: World, *, ends_target: bool) -> None:
     source = filled(world)
     interrupt(world, 5)
-    with pytest.raises(KeyboardInterrupt):
-        move(world.session(), source, IN_DATASET, to=Api.DATA_MANAGER)
-    (target,) = [each.audience_id for each in world.session().audiences.all() if each.audience_id != source]
+    world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER, raises=KeyboardInterrupt)
+    target = target_of(world, source)
     ended, other = (target, source) if ends_target else (source, target)
     world.json(end, ended)
     world.event(source, "m9", "9@b.co")
     world.sleep(3 * HOUR)
-    (left,) = world.session().audiences.all()
-    assert (left.audience_id, left.also, left.moved_to) == (other, False, None)
+    assert only_listed(world) == (other, False, None)
     assert sorted(world.at_amazon(other)) == ["m1", "m2", "m3", "m9"][0 if ends_target else 1 :]
     assert world.at_amazon(ended) == {}
     assert world.rejected == []
@@ -234,7 +223,7 @@ def test_an_interrupted_move_and_end_say_what_is_done_and_how_to_go_on(world: Wo
     source = filled(world)
     interrupt(world, 5)
     said = world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER, raises=KeyboardInterrupt).err
-    (target,) = [each.audience_id for each in world.session().audiences.all() if each.audience_id != source]
+    target = target_of(world, source)
     assert f"Events reach both audiences; `audience-sync audiences end {target}` takes the move back. " in said
     assert "To continue, repeat the command." in said
     moved(world, source)
@@ -247,11 +236,7 @@ def test_an_interrupted_move_and_end_say_what_is_done_and_how_to_go_on(world: Wo
 @pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
 @pytest.mark.parametrize("written", range(3))
 def test_an_interrupted_end_keeps_the_key_reachable_and_can_be_repeated(
-    world: World,
-    monkeypatch: pytest.MonkeyPatch,
-    written: int,
-    *,
-    ends_target: bool,
+    world: World, monkeypatch: pytest.MonkeyPatch, written: int, *, ends_target: bool
 ) -> None:
     source = filled(world)
     target = moved(world, source)
@@ -267,13 +252,11 @@ def test_an_interrupted_end_keeps_the_key_reachable_and_can_be_repeated(
     with monkeypatch.context() as patch:
         for name in ("mark", "unlink", "remove_unlinked"):
             patch.setattr(AudienceTable, name, stopping(getattr(AudienceTable, name)))
-        with pytest.raises(KeyboardInterrupt):
-            world.json(end, ended)
+        world.printed(end, ended, raises=KeyboardInterrupt)
     assert may_share_a_key(world.session().audiences.all())
     world.json(end, ended)
-    (left,) = world.session().audiences.all()
-    assert (left.audience_id, left.also, left.moved_to) == (other, False, None)
-    assert world.listing.for_request().by_id(ended) == [left]
+    assert only_listed(world) == (other, False, None)
+    assert [each.audience_id for each in world.listing.for_request().by_id(ended)] == [other]
 
 
 @pytest.mark.parametrize("ends_target_first", [False, True])
@@ -296,8 +279,7 @@ def test_a_move_repeated_while_the_new_audience_is_ended_does_not_undo_the_end(w
     world.script.append((world.now + 5, lambda: ended.append(take_off(world.session(), plan))))
     said = world.printed(move, source, MoveOptions(), to=Api.DATA_MANAGER, raises=TryLater)
     assert "Events reach both" not in said.err
-    (left,) = world.session().audiences.all()
-    assert (left.audience_id, left.also, left.moved_to) == (source, False, None)
+    assert only_listed(world) == (source, False, None)
 
 
 def test_taking_a_move_back_keeps_the_main_audience_of_the_key(world: World) -> None:
@@ -324,8 +306,7 @@ def test_ending_an_unlinked_audience_asks_for_confirmation(world: World) -> None
     source = filled(world)
     world.session().audiences.unlink(source, at=round(world.now * 1000))
     world.deployment.answers.append("n")
-    with pytest.raises(NotConfirmed):
-        end(world.session(yes=False), source)
+    world.printed(end, source, yes=False, raises=NotConfirmed)
     assert "3 members of" in world.deployment.questions[-1]
     assert not world.rows.queue.messages
 
@@ -370,10 +351,8 @@ def test_an_interrupted_end_logs_the_changes_sent(world: World, monkeypatch: pyt
 
     monkeypatch.setattr(change_sender, "FIRST_GROUP", 1)
     monkeypatch.setattr(ChangeSender, "take", taking)
-    with pytest.raises(KeyboardInterrupt):
-        end(world.session(), source)
-    (*_, logged) = world.deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
-    line = json.loads(logged["message"])
+    world.printed(end, source, raises=KeyboardInterrupt)
+    (*_, line) = world.deployment.operator_log()
     assert (line["command"], line["outcome"], line["changes"]) == ("audiences end", "interrupted", 1)
 
 
@@ -384,9 +363,7 @@ def test_an_end_says_how_many_changes_are_not_delivered(world: World) -> None:
     assert "2 changes accepted since the end not delivered yet" in shown
 
 
-def test_a_repeated_end_does_not_read_the_rows_of_the_new_audience(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_repeated_end_reads_no_rows_of_the_new_audience(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     source = filled(world)
     moved(world, source)
     world.json(end, source)

@@ -40,6 +40,9 @@ LONG_AGO = entered(ENDED_AT - 10 * DAY)
 IN_DATASET = entered(ENDED_AT - 10 * DAY, dataset=True)
 RETURNED = replace(left(LONG_AGO, ENDED_AT), newest=replace(LONG_AGO.newest, at=ENDED_AT * 1000 + 1))
 OUT = left(LONG_AGO, ENDED_AT, message_id=ENDED, erase=True)
+WITHOUT_CONSENT = left(entered(ENDED_AT - DAY, dataset=True, consent=TCF), ENDED_AT, message_id=ENDED)
+NEW_OUT = left(entered(ENDED_AT - 10), ENDED_AT, message_id=ENDED, erase=True)
+NEW_OUT_OF_DATASET = left(entered(ENDED_AT - 10, dataset=True), ENDED_AT, message_id=ENDED)
 OUT_OF_DATASET = left(IN_DATASET, ENDED_AT, message_id=ENDED)
 
 
@@ -59,24 +62,9 @@ OUT_OF_DATASET = left(IN_DATASET, ENDED_AT, message_id=ENDED)
         pytest.param(replace(OUT, removal_owed=True), 1_000, Stage.UNPROVEN, id="and none was accepted since"),
         pytest.param(OUT_OF_DATASET, 999, Stage.UNDER_WAY, id="a dataset: not effective yet"),
         pytest.param(OUT_OF_DATASET, 1_000, Stage.GONE, id="a dataset: effective"),
-        pytest.param(
-            left(entered(ENDED_AT - DAY, dataset=True, consent=TCF), ENDED_AT, message_id=ENDED),
-            1_000,
-            Stage.UNPROVEN,
-            id="a dataset: no consent to user data",
-        ),
-        pytest.param(
-            left(entered(ENDED_AT - 10), ENDED_AT, message_id=ENDED, erase=True),
-            5_000,
-            Stage.UNDER_WAY,
-            id="entered just before: a last removal follows",
-        ),
-        pytest.param(
-            left(entered(ENDED_AT - 10, dataset=True), ENDED_AT, message_id=ENDED),
-            5_000,
-            Stage.UNDER_WAY,
-            id="a dataset, entered just before: the removal is sent again",
-        ),
+        pytest.param(WITHOUT_CONSENT, 1_000, Stage.UNPROVEN, id="a dataset: no consent to user data"),
+        pytest.param(NEW_OUT, 5_000, Stage.UNDER_WAY, id="entered just before: a last removal follows"),
+        pytest.param(NEW_OUT_OF_DATASET, 5_000, Stage.UNDER_WAY, id="the same of a dataset: it is sent again"),
     ],
 )
 def test_each_row_has_its_stage_of_removal(state: MemberState, after: int, stage: Stage) -> None:
@@ -112,9 +100,7 @@ def test_the_report_names_the_uploads_that_removed_the_members() -> None:
     assert sum_of(report) == f"{' + '.join(parts)} - 1 without a recorded upload"
 
 
-def test_the_proof_lists_each_upload_once_even_if_rows_disagree(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_proof_lists_each_upload_once_even_if_rows_disagree(capsys: pytest.CaptureFixture[str]) -> None:
     at, ids = ENDED_AT * 1000, [f"{number}1c40165-2773-443a-b757-09b2d1736e38" for number in (1, 2)]
     uploads = {RemovalUpload(ids[0], at, at + 900): 1, RemovalUpload(ids[0], at, at + 960_000): 2}
     report = EndReport(uploads=Counter(uploads | {RemovalUpload(ids[1], at - 9_000, at): 4}), removed=7)

@@ -30,16 +30,10 @@ def test_a_connection_is_created_listed_and_deleted(deployment: Deployment) -> N
 
 @pytest.mark.parametrize("blank", ["", " ", "\t"])
 def test_a_blank_connection_id_deletes_nothing(deployment: Deployment, known: str, blank: str) -> None:
-    with pytest.raises(WrongUsage, match="blank"):
-        delete(deployment.session(yes=True), blank)
+    assert "blank" in str(deployment.refusal(WrongUsage, delete, blank, yes=True))
     assert [each["connectionId"] for each in deployment.session().amazon.connections()] == [known]
     calls = requests.get(f"{deployment.amazon}/sandbox/requests", timeout=5).text
     assert "DELETE" not in calls
-
-
-def test_deleting_a_connection_asks_for_confirmation(deployment: Deployment, known: str) -> None:
-    deployment.declined(delete, known)
-    assert len(deployment.session().amazon.connections()) == 1
 
 
 def test_the_question_counts_the_audiences_that_use_the_connection(deployment: Deployment, known: str) -> None:
@@ -48,18 +42,17 @@ def test_the_question_counts_the_audiences_that_use_the_connection(deployment: D
     deployment.session().audiences.unlink("1", at=5)
     question = deployment.declined(delete, known)
     assert "uploads to 2 audiences, 1 of them unlinked, will fail" in question
+    assert len(deployment.session().amazon.connections()) == 1
 
 
 def test_a_connection_needs_an_instance_or_an_advertiser(deployment: Deployment) -> None:
-    with pytest.raises(WrongUsage):
-        create(deployment.session(), amc_account="account")
+    deployment.refusal(WrongUsage, create, amc_account="account")
 
 
 @pytest.mark.parametrize("typed", ["y", "yes", "", ACCEPTANCES[Api.AUDIENCES].lower()])
 def test_terms_are_accepted_only_by_the_whole_sentence(deployment: Deployment, typed: str) -> None:
     deployment.answers = [typed]
-    with pytest.raises(NotConfirmed, match="The text does not match"):
-        accept_terms(deployment.session(as_json=True, yes=True))
+    assert "The text does not match" in str(deployment.refusal(NotConfirmed, accept_terms, as_json=True, yes=True))
     assert deployment.json(show_terms) == {"accepted": False}
 
 
@@ -74,13 +67,11 @@ def test_terms_are_printed_without_markup_or_control_characters() -> None:
 
 
 def test_a_similar_connection_is_suggested(deployment: Deployment, known: str) -> None:
-    with pytest.raises(NotThere) as caught:
-        delete(deployment.session(yes=True), f"{known}x")
-    assert f"Did you mean {known}?" in caught.value.remedy
+    assert f"Did you mean {known}?" in deployment.refusal(NotThere, delete, f"{known}x", yes=True).remedy
 
 
 def test_a_wrong_confirm_option_is_wrong_usage(deployment: Deployment) -> None:
-    with pytest.raises(WrongUsage, match="--confirm does not match") as caught:
-        accept_terms(deployment.session(), confirm="yes")
-    assert ACCEPTANCES[Api.AUDIENCES] in caught.value.remedy
+    caught = deployment.refusal(WrongUsage, accept_terms, confirm="yes")
+    assert "--confirm does not match" in str(caught)
+    assert ACCEPTANCES[Api.AUDIENCES] in caught.remedy
     assert not deployment.session().amazon.terms().accepted

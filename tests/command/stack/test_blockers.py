@@ -29,6 +29,12 @@ def open_circuit(deployment: Deployment, name: str, *, since: int, state: Circui
     states._put_record(CircuitStateRecord(name, state, opened_at=since))
 
 
+def incomplete(deployment: Deployment, reason: str, *audience_ids: str, failed: int = 0, **more: Any) -> None:
+    """Log a delivery whose changes wait for this reason, perhaps after failed uploads."""
+    uploads = {"uploads_failed": {reason: failed}} if failed else {}
+    deployment.log("Worker", "delivery incomplete", deferred=[reason], audience_ids=[*audience_ids], **uploads, **more)
+
+
 def found(deployment: Deployment) -> list[Blocker]:
     return waiting(deployment.session()).blockers
 
@@ -60,10 +66,19 @@ def test_every_reason_shows_the_same_next_try_and_one_that_needs_a_person_none(d
     assert refused.next_try is None
 
 
-def test_a_cause_of_another_audience_is_told_beside_an_open_circuit_breaker(deployment: Deployment) -> None:
+@pytest.mark.parametrize(
+    ("reason", "audience_id", "told"),
+    [
+        pytest.param("throttled", "4183", ["circuit_open", "throttled"], id="a cause of another audience"),
+        pytest.param("circuit_open", "4182", ["circuit_open"], id="the same, which is listed once"),
+    ],
+)
+def test_a_cause_is_told_beside_an_open_circuit_breaker(
+    deployment: Deployment, reason: str, audience_id: str, told: list[str]
+) -> None:
     open_circuit(deployment, "audience:4182", since=int(time.time()))
-    deployment.log("Worker", "delivery incomplete", deferred=["throttled"], audience_ids=["4183"])
-    assert [each.reason for each in found(deployment)] == ["circuit_open", "throttled"]
+    incomplete(deployment, reason, audience_id)
+    assert [each.reason for each in found(deployment)] == told
 
 
 def test_a_next_try_that_was_told_holds_while_single_uploads_test_amazon() -> None:
@@ -85,40 +100,36 @@ def test_the_circuit_breaker_of_a_connection_affects_all_audiences(deployment: D
     assert (blocker.audience_ids, blocker.next_try) == ((), None), "the next upload is tried at once"
 
 
+def failed(reason: str) -> tuple[str, dict[str, str]]:
+    return "token refresh failed", {"reason": reason}
+
+
+REFRESHED: tuple[str, dict[str, str]] = ("token refreshed", {})
+
+
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
-        pytest.param(
-            [("token refresh failed", {"reason": "authorization_refused"})], "authorization_refused", id="revoked"
-        ),
+        pytest.param([failed("authorization_refused")], "authorization_refused", id="revoked"),
         pytest.param([("Amazon is not connected yet", {})], "not_connected", id="not connected"),
+        pytest.param([failed("token_unavailable"), REFRESHED], None, id="refreshed since"),
         pytest.param(
-            [("token refresh failed", {"reason": "token_unavailable"}), ("token refreshed", {})],
-            None,
-            id="refreshed since",
-        ),
-        pytest.param(
-            [("token refreshed", {}), ("token refresh failed", {"reason": "of_a_newer_version"})],
-            "of_a_newer_version",
-            id="failing since, for a reason that is not known here",
+            [REFRESHED, failed("of_a_newer_version")], "of_a_newer_version", id="failing since, who knows why"
         ),
     ],
 )
 def test_the_newest_refresh_decides_whether_there_is_a_token(
-    deployment: Deployment, lines: list[tuple[str, dict[str, Any]]], reason: str | None
+    deployment: Deployment, lines: list[tuple[str, dict[str, str]]], reason: str | None
 ) -> None:
     for message, fields in lines:
         deployment.log("Refresh", message, **fields)
     assert [blocker.reason for blocker in found(deployment)] == ([reason] if reason else [])
 
 
-REFUSED: dict[str, Any] = {"uploads_failed": {"authorization_refused": 1}, "deferred": ["authorization_refused"]}
-
-
 def test_after_a_new_connection_deferred_changes_need_no_person(deployment: Deployment) -> None:
     deployment.stack.parameters = {"Region": "NA", "BatchWindow": "10"}
     before = time.time()
-    deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **REFUSED)
+    incomplete(deployment, "authorization_refused", "4182", failed=1)
     after = time.time()
     time.sleep(0.002)  # the log knows milliseconds
     deployment.log("Refresh", "token refreshed")
@@ -131,7 +142,7 @@ def test_after_a_new_connection_deferred_changes_need_no_person(deployment: Depl
 
 def test_a_token_from_before_a_refusal_does_not_end_it(deployment: Deployment) -> None:
     deployment.log("Refresh", "token refreshed")
-    deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **REFUSED)
+    incomplete(deployment, "authorization_refused", "4182", failed=1)
     (blocker,) = found(deployment)
     assert (blocker.reason, blocker.needs_person) == ("authorization_refused", True)
 
@@ -155,7 +166,7 @@ def test_an_upload_accepted_after_workers_were_refused_proves_that_amazon_is_aut
     for line in lines:
         match line:
             case "refused":
-                deployment.log("Worker", "delivery incomplete", audience_ids=["4182", "4183"], **REFUSED)
+                incomplete(deployment, "authorization_refused", "4182", "4183", failed=1)
             case "refresh failed":
                 deployment.log("Refresh", "token refresh failed", reason="authorization_refused")
             case _:
@@ -165,51 +176,36 @@ def test_an_upload_accepted_after_workers_were_refused_proves_that_amazon_is_aut
 
 
 def test_the_newest_failed_upload_explains_why_changes_wait(deployment: Deployment) -> None:
-    audience = {"audience_ids": ["4182"]}
-    deployment.log("Worker", "delivery incomplete", uploads_failed={"throttled": 2}, deferred=["throttled"], **audience)
-    deployment.log(
-        "Worker",
-        "delivery incomplete",
-        uploads_failed={"service_unavailable": 1},
-        deferred=["service_unavailable"],
-        **audience,
-    )
+    incomplete(deployment, "throttled", "4182", failed=2)
+    incomplete(deployment, "service_unavailable", "4182", failed=1)
     result = waiting(deployment.session())
     assert result.failed.by_reason == {"throttled": 2, "service_unavailable": 1}
     assert result.failed.last_reason == "service_unavailable"
     assert [blocker.reason for blocker in result.blockers] == ["service_unavailable"]
     assert "Next try by " in result.blockers[0].text
-    deployment.log("Worker", "delivery incomplete", deferred=["out_of_time"], **audience)
+    incomplete(deployment, "out_of_time", "4182")
     assert found(deployment) == [], "at full speed"
 
 
 @pytest.mark.parametrize(
     ("accepted", "reasons_left"),
     [
-        pytest.param(["4182"], [], id="of that audience"),
-        pytest.param(["4183"], ["service_unavailable"], id="of another audience"),
+        pytest.param("4182", [], id="of that audience"),
+        pytest.param("4183", ["service_unavailable"], id="of another audience"),
     ],
 )
 def test_an_accepted_upload_ends_the_failure_of_its_audience(
-    deployment: Deployment, accepted: list[str], reasons_left: list[str]
+    deployment: Deployment, accepted: str, reasons_left: list[str]
 ) -> None:
-    failed = {"uploads_failed": {"service_unavailable": 1}, "deferred": ["service_unavailable"], "waits_since": 1}
     deployment.log("Worker", "upload accepted", audience_id="4182", records=1)
-    deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **failed)
-    for audience_id in accepted:
-        deployment.log("Worker", "upload accepted", audience_id=audience_id, records=1)
+    incomplete(deployment, "service_unavailable", "4182", failed=1, waits_since=1)
+    deployment.log("Worker", "upload accepted", audience_id=accepted, records=1)
     result = waiting(deployment.session())
     assert [blocker.reason for blocker in result.blockers] == reasons_left
     assert result.failed.recovered is not bool(reasons_left)
     assert result.failed.by_reason == {"service_unavailable": 1}, "it has failed all the same"
     deployment.stack.service("lambda").event_source = "Disabled"
     assert (found(deployment)[0].reason, found(deployment)[0].since is None) == ("paused", not reasons_left)
-
-
-def test_a_blocker_found_twice_is_listed_once(deployment: Deployment) -> None:
-    open_circuit(deployment, "audience:4182", since=int(time.time()))
-    deployment.log("Worker", "delivery incomplete", deferred=["circuit_open"], audience_ids=["4182"])
-    assert [blocker.reason for blocker in found(deployment)] == ["circuit_open"]
 
 
 def test_an_unread_circuit_breaker_does_not_hide_a_pause(deployment: Deployment) -> None:

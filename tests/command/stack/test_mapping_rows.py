@@ -59,9 +59,7 @@ def test_even_an_invalid_document_can_be_read_and_replaced(fixture: StoreFixture
 
 
 @pytest.mark.parametrize("before", [None, {"S": "1"}], ids=["nothing", "another document"])
-def test_mappings_changed_since_they_were_read_are_not_replaced(
-    fixture: StoreFixture, before: dict[str, Any] | None
-) -> None:
+def test_mappings_changed_since_their_reading_are_kept(fixture: StoreFixture, before: dict[str, Any] | None) -> None:
     fixture.write({"S": "2"})
     assert not fixture.store.replace(MappingsRows(before, None), "3", b"1")
     assert fixture.store.read() == ({"S": "2"}, None)

@@ -19,6 +19,8 @@ BUSY = Blocker("throttled", "Amazon asks the stack to slow down (429).")
 REFUSED = Blocker("not_connected", "Amazon is not connected.", "Run `audience-sync connect`.", needs_person=True)
 DONE = Reading(0, 0, "Every accepted change is completed")
 TWO_WAITING = Reading(2, 0, "2 changes waiting")
+SOME_PARKED, SILENT = DONE._replace(parked=2), Unavailable("no answer")
+TIMED_OUT = "After 300 seconds: 2 changes waiting."
 
 
 def settled(
@@ -38,46 +40,25 @@ def settled(
 
 
 @pytest.mark.parametrize(
-    ("readings", "options", "ending", "text", "seconds", "exit_code"),
+    ("readings", "options", "ending", "text", "after", "code"),
     [
         pytest.param([TWO_WAITING, TWO_WAITING, DONE], {}, "done", f"{DONE.text}.", 30, 0, id="nothing is left"),
         pytest.param([DONE, TWO_WAITING, DONE], {"steady": 60}, "done", f"{DONE.text}.", 75, 0, id="counts are late"),
-        pytest.param(
-            [TWO_WAITING, Unavailable("no answer"), DONE], {}, "done", f"{DONE.text}.", 30, 0, id="an error passes"
-        ),
-        pytest.param(
-            [DONE._replace(parked=2)], {}, "parked", f"{DONE.text}. 2 more dead letters.", 0, 1, id="some are parked"
-        ),
-        pytest.param(
-            [Reading(0, 0, "2 rejected", refused=2)], {}, "parked", "2 rejected.", 0, 1, id="a job rejects some"
-        ),
-        pytest.param(
-            [TWO_WAITING],
-            {"blockers": [BUSY]},
-            "timeout",
-            "After 300 seconds: 2 changes waiting.",
-            300,
-            5,
-            id="timeout",
-        ),
-        pytest.param(
-            [TWO_WAITING], {"blockers": [BUSY, REFUSED]}, "blocked", "Amazon is not connected.", 15, 1, id="a person"
-        ),
+        pytest.param([TWO_WAITING, SILENT, DONE], {}, "done", f"{DONE.text}.", 30, 0, id="an error passes"),
+        pytest.param([SOME_PARKED], {}, "parked", f"{DONE.text}. 2 more dead letters.", 0, 1, id="some are parked"),
+        pytest.param([Reading(0, 0, "2 rejected", refused=2)], {}, "parked", "2 rejected.", 0, 1, id="a job rejects"),
+        pytest.param([TWO_WAITING], {"blockers": [BUSY]}, "timeout", TIMED_OUT, 300, 5, id="timeout"),
+        pytest.param([TWO_WAITING], {"blockers": [BUSY, REFUSED]}, "blocked", REFUSED.sentence, 15, 1, id="a person"),
     ],
 )
 def test_each_outcome_of_waiting_has_its_text_and_exit_code(
-    readings: Sequence[Reading | Exception],
-    options: dict[str, Any],
-    ending: str,
-    text: str,
-    seconds: float,
-    exit_code: int,
+    readings: Sequence[Reading | Exception], options: dict[str, Any], ending: str, text: str, after: float, code: int
 ) -> None:
     end, took = settled(readings, **options)
-    assert (end.ending, end.text, took) == (ending, text, seconds)
-    with pytest.raises(AlreadyReported) if exit_code else nullcontext() as raised:
+    assert (end.ending, end.text, took) == (ending, text, after)
+    with pytest.raises(AlreadyReported) if code else nullcontext() as raised:
         raise_unless_settled(end)
-    assert (raised.value.exit_code if raised else 0) == exit_code
+    assert (raised.value.exit_code if raised else 0) == code
 
 
 def test_why_changes_wait_is_printed_once_and_is_the_remedy_at_the_timeout(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,12 +39,9 @@ def test_send_puts_the_bytes_of_a_file_into_the_queue(queue_only: Deployment, tm
         pytest.param(b'{"a": "' + b"a" * 2**20 + b'"}', "too large", id="over 1 MiB"),
     ],
 )
-def test_a_body_that_the_queue_cannot_use_is_not_sent(
-    queue_only: Deployment, tmp_path: Path, body: bytes, sentence: str
-) -> None:
+def test_an_unusable_body_is_not_queued(queue_only: Deployment, tmp_path: Path, body: bytes, sentence: str) -> None:
     (tmp_path / "event.json").write_bytes(body)
-    with pytest.raises(OperatorError, match=sentence):
-        send(queue_only.session(), tmp_path / "event.json")
+    assert sentence in str(queue_only.refusal(OperatorError, send, tmp_path / "event.json"))
     assert queue_only.queues.peek(str(queue_only.stack.event_queue)) == []
 
 

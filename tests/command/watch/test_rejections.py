@@ -15,14 +15,8 @@ def test_rejections_are_counted_by_reason_with_share_remedy_and_sample_ids(deplo
     document = deployment.json(rejections)
     assert (document["received"], document["rejected"]) == (20, 4)
     first, second = document["reasons"]
-    assert first == {
-        "reason": "time_ahead",
-        "events": 3,
-        "share": 0.15,
-        "remedy": "Correct the sender's clock.",
-        "messageIds": ["m-1", "m-3", "m-4"],
-        "audienceIds": [],
-    }
+    counted = {"reason": "time_ahead", "events": 3, "share": 0.15, "remedy": "Correct the sender's clock."}
+    assert first == counted | {"messageIds": ["m-1", "m-3", "m-4"], "audienceIds": []}
     assert (second["reason"], second["events"], second["share"]) == ("member_id_invalid", 1, 0.05)
     output = deployment.printed(rejections, since="30m").out
     assert output.startswith("4 events of 20 rejected since ")
@@ -39,10 +33,8 @@ def test_denied_consent_is_counted_apart(deployment: Deployment) -> None:
     deployment.log("Ingest", "events rejected", rejected=0, by_reason={"consent_denied": 2})
     document = deployment.json(rejections)
     assert (document["received"], document["rejected"], document["consentDenied"]) == (4, 1, 2)
-    assert {each["reason"]: each["messageIds"] for each in document["reasons"]} == {
-        "consent_denied": ["m-2", "m-3"],
-        "time_ahead": ["m-1"],
-    }
+    ids = {each["reason"]: each["messageIds"] for each in document["reasons"]}
+    assert ids == {"consent_denied": ["m-2", "m-3"], "time_ahead": ["m-1"]}
     assert deployment.printed(rejections).out.startswith("1 event of 4 rejected, 2 with consent denied since ")
 
 
@@ -55,10 +47,8 @@ def test_a_partial_rejection_is_counted_apart(deployment: Deployment) -> None:
     deployment.log("Ingest", "events rejected", rejected=0, partly_rejected=3, by_reason={"consent_missing": 3})
     document = deployment.json(rejections)
     assert (document["received"], document["rejected"], document["partlyRejected"]) == (4, 1, 3)
-    assert {each["reason"]: each["audienceIds"] for each in document["reasons"]} == {
-        "consent_missing": ["7", "d-1"],
-        "time_ahead": [],
-    }
+    by = {each["reason"]: each["audienceIds"] for each in document["reasons"]}
+    assert by == {"consent_missing": ["7", "d-1"], "time_ahead": []}
     printed = deployment.printed(rejections).out
     assert printed.startswith("1 event of 4 rejected, 3 by one of their audiences only since ")
     assert "consent_missing, only by 7, d-1: the other audiences" in printed

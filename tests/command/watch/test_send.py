@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,25 +29,29 @@ from audience_sync_cli.frame.errors import (
     WrongUsage,
 )
 from audience_sync_cli.frame.samples import MEMBER
+from audience_sync_cli.frame.session import Session
 from audience_sync_cli.stack import mapping_store as store
 from audience_sync_cli.stack.listed import the_only_audience
 from audience_sync_cli.stack.mapping_history import BUILT_IN
-from audience_sync_cli.stack.settling import End
+from audience_sync_cli.stack.settling import GOES_ON, End
 from audience_sync_cli.watch import following
 from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.hops import job_ended
-from audience_sync_cli.watch.posting import Answer, post
+from audience_sync_cli.watch.posting import Answer, post, stated
 from audience_sync_cli.watch.send import Follow, send
 from audience_sync_cli.watch.sent import Sent
 from audience_sync_cli.watch.ways import Posted
-from tests.command.conftest import NOW, Deployment, change
+from tests.command.conftest import NOW, Deployment, Printed, change
 from tests.support.aws_fixtures import AUDIENCE, EVENT_KEY
+from tests.support.builders import sha256
 
 if TYPE_CHECKING:
     from audience_sync_cli.stack.blockers import Blocker
     from audience_sync_cli.watch.hops import Hop
 
 ACCEPTED = {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}
+DATASET = Audience("adm-1", destination=ads_data_manager())
+TRIP_OF_DATASET = Follow(round_trip=DATASET.audience_id, timeout=60)
 TRIP = Follow(round_trip=AUDIENCE.audience_id, timeout=0)
 REJECTION = {"index": 0, "messageId": "m-1", "reason": "time_ahead", "detail": "timestamp is ahead; correct the clock"}
 
@@ -68,7 +73,50 @@ def test_send_posts_a_file_unchanged(deployment: Deployment, gateway: list[Any],
     file.write_text('{"type": "track"}')
     output = deployment.printed(send, file).out
     assert "200: 1 accepted, 1 ignored, 0 rejected; 1 of the accepted with consent denied" in output
+    assert "Find out which with `audience-sync mappings try FILE --explain`." in output
     assert gateway[0][1] == {"type": "track"}
+
+
+@pytest.mark.parametrize(("shared", "consent"), [(False, None), (True, "GRANTED")], ids=["alone", "with a dataset"])
+def test_a_sample_is_of_the_named_audience_with_the_consent_that_any_of_its_key_needs(
+    deployment: Deployment, gateway: list[Any], shared: bool, consent: str | None
+) -> None:
+    gateway.append((200, ACCEPTED))
+    vip, dataset = Audience("2", computation_key="vip"), replace(DATASET, computation_key="vip", also=True)
+    for audience in (AUDIENCE, vip, *([dataset] if shared else [])):
+        deployment.list_audience(audience)
+    send(deployment.session(), sample_name="track", audience="vip")
+    properties = gateway[0][1]["properties"]
+    assert (properties["audience_key"], properties.get("amznUserData")) == ("vip", consent)
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "raises", "noted"),
+    [
+        pytest.param({}, {}, None, True, id="posted"),
+        pytest.param({"exits": True}, {}, None, False, id="an exit"),
+        pytest.param({}, {"accepted": 0, "rejected": 1}, AlreadyReported, False, id="rejected"),
+        pytest.param({}, {"accepted": 0, "ignored": 1}, None, False, id="ignored"),
+        pytest.param({"follow": Follow(wait=True, timeout=0)}, {}, ReportedAsUnfinished, False, id="still on its way"),
+    ],
+)
+def test_send_says_how_to_remove_the_sample_only_if_it_enters(
+    deployment: Deployment, gateway: list[Any], options: Any, answer: Any, raises: Any, noted: bool
+) -> None:
+    gateway.append((200, ACCEPTED | answer))
+    deployment.list_audience()
+    printed = deployment.printed(send, sample_name="track", raises=raises, **options)
+    assert (f"{MEMBER}, a made-up person, enters the audience. --exit removes it." in printed.err) is noted
+
+
+def test_a_sample_that_the_mappings_here_ignore_is_not_said_to_enter(
+    deployment: Deployment, gateway: list[Any]
+) -> None:
+    gateway.append((200, ACCEPTED))
+    deployment.list_audience()
+    session = deployment.session()
+    store.replace(session, store.read(session), [BUILT_IN[0] | {"enabled": False}])
+    assert "enters" not in deployment.printed(send, sample_name="track", follow=Follow(wait=True)).err
 
 
 @pytest.mark.parametrize(("age", "said"), [(20, "stored 20 seconds ago"), (59.5, "in 1 second"), (60, "")])
@@ -112,6 +160,7 @@ def test_send_names_the_audience_of_a_partial_rejection_and_fails(deployment: De
         pytest.param(503, "<html>", TryLater, "answers 503", id="unavailable, and no JSON"),
         pytest.param(404, {"message": "Not Found"}, OperatorError, "answers 404", id="not a gateway of ours"),
         pytest.param(200, "[]", OperatorError, "answers 200", id="an answer of another program"),
+        pytest.param(302, "", OperatorError, "answers 302", id="a redirect, which would get the key"),
     ],
 )
 def test_any_other_response_is_an_error_with_a_remedy(
@@ -125,39 +174,43 @@ def test_any_other_response_is_an_error_with_a_remedy(
 
 
 def test_an_unreachable_gateway_is_a_temporary_error(deployment: Deployment) -> None:
-    with pytest.raises(TryLater, match="The gateway does not answer: ConnectionError"):
-        post(deployment.session(), b"{}")
+    assert "The gateway does not answer: ConnectionError" in str(deployment.refusal(TryLater, post, b"{}"))
 
 
 def test_without_a_usable_event_key_nothing_is_posted(deployment: Deployment) -> None:
     deployment.put_secret("IngestSecret", {"eventKey": "short"})
-    with pytest.raises(OperatorError, match="no usable event key"):
-        post(deployment.session(), b"{}")
+    assert "no usable event key" in str(deployment.refusal(OperatorError, post, b"{}"))
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "said"),
     [
-        pytest.param({}, id="nothing to send"),
-        pytest.param({"file": Path("x"), "sample_name": "track"}, id="two things to send"),
-        pytest.param({"file": Path("x"), "exits": True}, id="an exit of a file"),
-        pytest.param({"file": Path("x"), "audience": "1"}, id="an audience of a file"),
-        pytest.param({"sample_name": "tracks"}, id="no such sample"),
-        pytest.param({"sample_name": "track", "follow": TRIP}, id="a sample and a round trip"),
-        pytest.param({"follow": TRIP, "exits": True}, id="an exit of a round trip"),
+        pytest.param({}, "Nothing or too much", id="nothing to send"),
+        pytest.param({"file": Path("x"), "sample_name": "track"}, "Nothing or too much", id="two things to send"),
+        pytest.param({"file": Path("x"), "exits": True}, "need --sample", id="an exit of a file"),
+        pytest.param({"file": Path("x"), "audience": "1"}, "need --sample", id="an audience of a file"),
+        pytest.param({"sample_name": "tracks"}, "no such sample", id="no such sample"),
+        pytest.param({"sample_name": "track", "follow": TRIP}, "too much", id="a sample and a round trip"),
+        pytest.param({"follow": TRIP, "exits": True}, "need --sample", id="an exit of a round trip"),
     ],
 )
-def test_contradictory_options_are_refused(deployment: Deployment, options: dict[str, Any]) -> None:
-    with pytest.raises(WrongUsage):
-        send(deployment.session(), **options)
+def test_contradictory_options_are_refused(deployment: Deployment, options: dict[str, Any], said: str) -> None:
+    assert said in str(deployment.refusal(WrongUsage, send, **options))
 
 
-def test_a_rejected_enter_ends_a_round_trip_and_leaves_nothing_to_erase(
-    deployment: Deployment, gateway: list[Any]
+@pytest.mark.parametrize(
+    ("answer", "raises", "said"),
+    [
+        pytest.param({"rejected": 1, "rejections": [REJECTION]}, AlreadyReported, "time_ahead", id="rejected"),
+        pytest.param({"ignored": 1}, None, "no enabled trigger matches", id="ignored"),
+    ],
+)
+def test_an_enter_that_is_not_accepted_ends_a_round_trip_and_leaves_nothing_to_erase(
+    deployment: Deployment, gateway: list[Any], answer: Any, raises: Any, said: str
 ) -> None:
-    gateway.append((400, ACCEPTED | {"accepted": 0, "rejected": 1, "rejections": [REJECTION]}))
+    gateway.append((200, ACCEPTED | {"accepted": 0} | answer))
     deployment.list_audience()
-    assert "time_ahead" in deployment.printed(send, follow=TRIP, raises=AlreadyReported).out
+    assert said in deployment.printed(send, follow=TRIP, raises=raises).out
     assert len(gateway) == 2, "no exit is sent"
     assert deployment.bodies("ChangeQueue") == []
 
@@ -177,20 +230,85 @@ def test_an_enter_that_gets_stuck_is_erased_and_no_exit_is_sent(deployment: Depl
 
 def test_an_enter_that_the_gateway_does_not_answer_is_erased(deployment: Deployment) -> None:
     deployment.list_audience()
-    with pytest.raises(TryLater):
-        send(deployment.session(), follow=TRIP)
+    deployment.refusal(TryLater, send, follow=TRIP)
     (notice,) = deployment.bodies("ChangeQueue")
     assert notice["audienceId"] == EVERY_AUDIENCE
 
 
+def send_while(
+    deployment: Deployment, happens: Callable[[], None], *, raises: Any = None, as_json: bool = True, **options: Any
+) -> Printed:
+    """Send while something happens in each pause, which lasts ten seconds by this machine's clock, none by AWS's."""
+    now = time.time()
+
+    def pause(_: float) -> None:
+        nonlocal now
+        now += 10
+        happens()
+
+    def run(session: Session) -> None:
+        session.now, session.sleep = lambda: now, pause
+        send(session, **options)
+
+    return deployment.printed(run, raises=raises, as_json=as_json)
+
+
+def delivered(deployment: Deployment, gateway: list[Any]) -> None:
+    """Deliver the newest event of the gateway to a dataset; the upload has the event's name as its id."""
+    event = gateway[0][1]
+    deployment.record(*stated(deployment.session(), json.dumps(event).encode()).changes)
+    uploaded(deployment, event["event"], audience_id=DATASET.audience_id)
+
+
+def test_a_round_trip_follows_enter_and_exit_each_to_its_own_upload_and_erases_the_person(
+    deployment: Deployment, gateway: list[Any]
+) -> None:
+    gateway.append((200, ACCEPTED))
+    deployment.list_audience(DATASET)
+    session = deployment.session()
+    fields = BUILT_IN[0]["fields"] | {"external_user_id": {"@sha256": {"@path": "$.userId"}}}
+    store.replace(session, store.read(session), [BUILT_IN[0] | {"fields": fields}])
+    trip = send_while(deployment, lambda: delivered(deployment, gateway), follow=TRIP_OF_DATASET).json
+    for document, upload in (trip["entered"], "Audience Entered"), (trip["left"], "Audience Exited"):
+        assert [each["ending"] for each in document["ends"]] == ["done"]
+        assert [each["jobId"] for each in document["hops"] if each["place"] == "upload"] == [upload]
+        assert all(each["afterSeconds"] < 60 for each in document["hops"])
+    (notice,) = deployment.changes()
+    assert notice["record"]["externalUserId"] == sha256(trip["member"]), "as the mappings name the person"
+
+
+def test_a_person_whose_exit_is_rejected_is_erased(deployment: Deployment, gateway: list[Any]) -> None:
+    gateway.append((200, ACCEPTED))
+    deployment.list_audience(DATASET)
+
+    def deliver() -> None:
+        delivered(deployment, gateway)
+        gateway[-1] = (400, ACCEPTED | {"accepted": 0, "rejected": 1})
+
+    trip = send_while(deployment, deliver, follow=TRIP_OF_DATASET, raises=AlreadyReported).json
+    assert (trip["entered"]["accepted"], trip["left"]["rejected"]) == (1, 1)
+    assert [each["record"]["externalUserId"] for each in deployment.changes()] == [trip["member"]]
+
+
+def test_a_blocker_is_reported_and_what_happens_after_the_timeout(deployment: Deployment, gateway: list[Any]) -> None:
+    gateway.append((200, ACCEPTED))
+    deployment.list_audience()
+    deployment.stack.service("lambda").event_source = "Disabled"
+    sent = partial(send_while, deployment, lambda: None, sample_name="track", follow=Follow(wait=True))
+    document = sent(raises=AlreadyReported).json
+    assert [each["reason"] for each in document["blockers"]] == ["paused"]
+    assert [each["ending"] for each in document["ends"]] == ["blocked"]
+    deployment.stack.service("lambda").event_source = "Enabled"
+    left = sent(follow=Follow(wait=True, timeout=1), raises=ReportedAsUnfinished, as_json=False).out
+    assert GOES_ON in " ".join(left.split())
+
+
 def test_a_sample_uses_the_only_listed_audience(deployment: Deployment) -> None:
-    with pytest.raises(NotThere, match="No audience"):
-        the_only_audience(deployment.session())
+    assert "No audience" in str(deployment.refusal(NotThere, the_only_audience))
     deployment.list_audience()
     assert the_only_audience(deployment.session()) == AUDIENCE
     deployment.list_audience(Audience("2"))
-    with pytest.raises(WrongUsage, match="2 audiences"):
-        the_only_audience(deployment.session())
+    assert "2 audiences" in str(deployment.refusal(WrongUsage, the_only_audience))
 
 
 type Job = Callable[[str], str]  # uploads a record of a member and returns the id of its job
@@ -373,43 +491,38 @@ def test_an_exit_without_identifiers_ends_following_as_superseded(deployment: De
     assert (end.ending, "nothing to remove" in end.text) == ("superseded", True)
 
 
+def park(deployment: Deployment, parked: MembershipChange) -> None:
+    """Park a change of the audience as the worker does, which logs no member."""
+    deployment.park(parked, reason="access_denied")
+    deployment.log("Worker", "delivery incomplete", parked={"access_denied": 1}, audience_ids=[parked.audience_id])
+
+
 def test_a_parked_change_ends_following_with_its_reason(deployment: Deployment) -> None:
     entered = now_change()
-
-    def park() -> None:
-        deployment.record(entered)
-        deployment.park(entered, reason="access_denied")
-        deployment.log("Worker", "delivery incomplete", parked={"access_denied": 1}, audience_ids=[entered.audience_id])
-
-    (end,) = Followed(deployment, entered, steps=[park]).run()
+    deployment.record(entered)
+    (end,) = Followed(deployment, entered, steps=[lambda: park(deployment, entered)]).run()
     assert (end.ending, end.is_good) == ("parked", False)
     assert "access_denied: refused" in end.text
     assert end.remedy.startswith(reasons.parked("access_denied").remedy)
 
 
 def test_a_parked_change_of_another_member_does_not_end_following(deployment: Deployment) -> None:
-    entered = now_change()
-
-    def park() -> None:
-        deployment.park(change("m2"), reason="access_denied")
-        deployment.log("Worker", "delivery incomplete", parked={"access_denied": 1}, audience_ids=[entered.audience_id])
-
-    (end,) = Followed(deployment, entered, steps=[park]).run(timeout=20)
+    (end,) = Followed(deployment, now_change(), steps=[lambda: park(deployment, change("m2"))]).run(timeout=20)
     assert (end.ending, "still in the change queue" in end.text) == ("timeout", True)
 
 
-def test_a_blocker_is_printed_once_and_at_the_timeout(deployment: Deployment) -> None:
-    entered = now_change()
-
-    def fail() -> None:
-        deployment.log(
-            "Worker", "delivery incomplete", deferred=["throttled"], audience_ids=[entered.audience_id], parked={}
-        )
-
-    followed = Followed(deployment, entered, steps=[fail])
+@pytest.mark.parametrize(
+    ("audience_id", "told"), [(AUDIENCE.audience_id, ["throttled"]), ("2", [])], ids=["the audience", "another one"]
+)
+def test_a_blocker_of_the_audience_is_printed_once_and_at_the_timeout(
+    deployment: Deployment, audience_id: str, told: list[str]
+) -> None:
+    failed = {"deferred": ["throttled"], "audience_ids": [audience_id], "parked": {}}
+    steps: list[Callable[[], None]] = [lambda: deployment.log("Worker", "delivery incomplete", **failed)]
+    followed = Followed(deployment, now_change(), steps=steps)
     (end,) = followed.run(timeout=60)
-    assert [blocker.reason for blocker in followed.blockers] == ["throttled"]
-    assert "Amazon asks the stack to slow down (429)" in end.text
+    assert [blocker.reason for blocker in followed.blockers] == told
+    assert ("Amazon asks the stack to slow down (429)" in end.text) is bool(told)
 
 
 def test_a_blocker_that_needs_a_person_ends_following(deployment: Deployment) -> None:
@@ -492,7 +605,7 @@ def test_amazon_is_asked_less_often_than_aws(deployment: Deployment) -> None:
     ("ending", "raised"),
     [("timeout", ReportedAsUnfinished), ("parked", AlreadyReported), ("blocked", AlreadyReported)],
 )
-def test_the_exit_code_tells_failure_from_timeout(
+def test_the_exit_code_tells_failure_or_timeout(
     deployment: Deployment, ending: Any, raised: type[AlreadyReported]
 ) -> None:
     sent = Sent(deployment.session(), b"{}", 0, Answer(200, 0.1, 0.0, ACCEPTED | {"partlyRejected": 0}))
