@@ -21,6 +21,10 @@ CONDITIONS = {
     "iam:PassedToService": {"iam:passrole"},
     "iam:PermissionsBoundary": {"iam:createrole", "iam:putrolepermissionsboundary", "iam:putrolepolicy"},
     "kms:GrantIsForAWSResource": {"kms:creategrant", "kms:listgrants", "kms:revokegrant"},
+    "kms:ViaService": {
+        *("kms:decrypt", "kms:encrypt", "kms:reencryptfrom", "kms:reencryptto"),
+        *(f"kms:generatedatakey{kind}" for kind in ("", "withoutplaintext", "pair", "pairwithoutplaintext")),
+    },
     "lambda:FunctionArn": {f"lambda:{verb}eventsourcemapping" for verb in ("create", "delete", "get", "update")},
     "s3:prefix": {"s3:listbucket"},
 }
