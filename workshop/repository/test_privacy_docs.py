@@ -60,6 +60,14 @@ def test_stated_retention_times_are_those_of_code_and_template(named: str, days:
     assert f"{days} days" in kept
 
 
+def test_no_sentence_states_a_time_that_nothing_has() -> None:
+    kept = {KEEP_ACTIVE // DAY, KEEP_EXIT // DAY, (KEEP_ACTIVE + KEEP_EXIT) // DAY, BACKUPS, KEEP_EXIT // DAY + BACKUPS}
+    queues = {_days_of(name) for name, each in RESOURCES.items() if each["Type"] == "AWS::SQS::Queue"}
+    of_amazon = {30, 90}  # to delete a person; to drop a member if an audience sets no time
+    stated = {int(days) for days in re.findall(r"\b(\d+) days", TEXT)}
+    assert stated <= kept | queues | of_amazon | {OF_OPERATORS, OF_LOGS["Default"]}
+
+
 def test_the_command_states_the_retention_of_the_operator_log() -> None:
     for place in ("docs/cli.md", "audience_sync_cli/app.py", "audience_sync_cli/watch/operator_log.py"):
         assert f"{OF_OPERATORS} days" in (ROOT / place).read_text(encoding="utf-8"), place
