@@ -14,7 +14,7 @@ from audience_sync.aws.membership_rows import KEEP_ACTIVE
 from audience_sync.delivery.sending import DATING, SHUTDOWN_RESERVE, TRACK_ATTEMPTS, TRACK_INTERVAL
 from audience_sync.errors import AudienceSyncError, CircuitOpen, OutcomeUnknown, RequestRejected, ServiceUnavailable
 from audience_sync.members.job_messages import JobMessage
-from audience_sync.members.member_state import KEEP_IN_DATASET, Action
+from audience_sync.members.member_state import KEEP_IN_DATASET, Action, MemberState, removed
 from audience_sync.members.messages import REPETITION, ChangeMessage, pack
 from tests.support.builders import AUDIENCE, sha256
 from tests.support.member_changes import recorded
@@ -390,6 +390,24 @@ def test_a_table_failure_after_a_parked_removal_loses_no_repetition(stack: Worke
     assert [ChangeMessage.from_body(each).history.is_repetition for each in stack.queue.bodies] == [True]
     stack.rest()
     assert stack.state().due(stack.limits.timings.audiences) is None
+
+
+def test_a_change_that_comes_back_with_nothing_left_to_do_queues_what_its_attempt_has_left_due(
+    stack: WorkerStack,
+) -> None:
+    """The end of the removal's job, or another worker, has dropped what it was to remove; the enter is due again."""
+    stack.deliver(change("old@b.co", at=1))
+    stack.deliver(change("new@b.co", at=3))
+    stack.now += 2 * stack.effective
+    stack.amazon.fails = OutcomeUnknown("timeout")
+    stack.deliver(change(at=2, exits=True))
+    stack.amazon.fails = None
+    (result,) = stack.members().write([removed(stack.state(), until=2)])
+    assert isinstance(result, MemberState)
+    stack.queue.bodies.clear()
+    stack.deliver(change(at=2, exits=True), receives=2)
+    stack.rest()
+    assert stack.state().due(stack.limits.timings.of(stack.destination)) is None
 
 
 def test_a_parked_removal_is_not_acknowledged_if_its_repetition_cannot_be_queued(stack: WorkerStack) -> None:

@@ -64,9 +64,13 @@ class _Decided:
 
     @property
     def may_owe(self) -> bool:
-        """Whether to queue what is due by the row. If its message comes back, or a newer change came, that one does."""
+        """Whether to queue what is due by the row. If its message comes back, or a newer change came, that one does.
+
+        A change that was tried before owes it also if nothing is left to do: its attempts may have left something due.
+        """
         has_acted = self.changes_row or self.decision.upload is not None
-        return has_acted and self.attempt is not Attempt.NOT_ACCEPTED
+        was_tried = self.pending.source.attempts > 1 and self.decision.waits_until is None
+        return (has_acted or was_tried) and self.attempt is not Attempt.NOT_ACCEPTED
 
 
 class MemberDelivery:
