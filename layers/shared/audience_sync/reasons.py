@@ -140,8 +140,18 @@ class Reason(StrEnum):
         "no usable key of that kind is stored",
         "run `audience-sync keys show`, then `audience-sync keys rotate`",
     )
-    INVALID_MAPPING = auto(), REFUSED, "the stored mappings are invalid", "run `audience-sync mappings revert`"
-    INVALID_TRIGGER = auto(), REFUSED, "a stored trigger is invalid", "run `audience-sync mappings revert`"
+    INVALID_MAPPING = (
+        auto(),
+        REFUSED,
+        "the stored mappings are invalid",
+        "`audience-sync mappings revert` lists the versions; go back to one that was valid",
+    )
+    INVALID_TRIGGER = (
+        auto(),
+        REFUSED,
+        "a stored trigger is invalid",
+        "`audience-sync mappings revert` lists the versions; go back to one that was valid",
+    )
     CREATION_UNDER_WAY = auto(), REFUSED, "another request is creating this audience, or was interrupted"
     CREATION_OVERTAKEN = auto(), REFUSED, "another request created this audience first"
 
