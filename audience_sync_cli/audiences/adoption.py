@@ -47,13 +47,24 @@ def require_writable(session: Session, audience: Audience) -> None:
 
 
 def filled_by(session: Session, known: Audience, said: bool | None) -> FilledBy:
-    """Return who has filled an audience: as the option says, as stored, or as the operator answers."""
+    """Return who has filled an audience: as the option says, as stored, or as the operator answers.
+
+    That nobody else's identifiers are left is asked again: nothing here can tell, and erasures count as proven by it.
+
+    Raises:
+        NotConfirmed: they may be left.
+    """
     if said is None and known.filled_by is FilledBy.UNKNOWN and session.screen.asks and not session.screen.as_json:
         with suppress(NotConfirmed):  # there is no terminal
             answer = session.screen.ask(_QUESTION, instead="give --created-by-segment").strip().lower()
             said = {"y": True, "yes": True, "n": False, "no": False}.get(answer)
     if said is None:
         return known.filled_by
+    if not said and known.filled_by is FilledBy.OTHERS:
+        session.screen.confirm(
+            "Erasures of people in it count as proven from now on. Has its time to live ended since the other system "
+            "last sent anybody?"
+        )
     return FilledBy.OTHERS if said else FilledBy.STACK
 
 

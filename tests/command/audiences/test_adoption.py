@@ -1,14 +1,17 @@
 """An audience that the stack has not created: whether Amazon lets it write there, and who has filled it."""
 
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import requests
 
+from audience_sync.members.membership import FilledBy
 from audience_sync_cli.audiences.creation import Settings, update
 from audience_sync_cli.audiences.linking import link
 from audience_sync_cli.audiences.list_and_show import list_
-from audience_sync_cli.frame.errors import OperatorError, TryLater
+from audience_sync_cli.frame.errors import NotConfirmed, OperatorError, TryLater
 from audience_sync_cli.stack.options import Choices
 from audience_sync_cli.stack.settling import TIMEOUT
 from tests.command.conftest import NOW, Deployment
@@ -67,3 +70,15 @@ def test_link_records_who_has_filled_an_audience_as_the_operator_says_and_list_s
     assert at_amazon(deployment) == (["CREATE", "DELETE"], {}), "a made-up member, the first time"
     deployment.json(update, AUDIENCE.audience_id, Settings(ttl_days=0), yes=True)
     assert "may remain there" not in deployment.printed(list_).out, "it is empty"
+
+
+@pytest.mark.parametrize(("answer", "filled_by"), [("", "others"), ("y", "stack")])
+def test_link_asks_before_an_audience_counts_as_free_of_what_another_system_has_sent(
+    deployment: Deployment, answer: str, filled_by: str
+) -> None:
+    deployment.list_audience(replace(AUDIENCE, filled_by=FilledBy.OTHERS))
+    deployment.answers = [answer]
+    with nullcontext() if answer else pytest.raises(NotConfirmed):
+        link(deployment.session(), AUDIENCE.audience_id, choices=Choices(created_by_segment=False))
+    (shown,) = deployment.json(list_)
+    assert shown["filledBy"] == filled_by
