@@ -392,7 +392,7 @@ def test_a_table_failure_after_a_parked_removal_loses_no_repetition(stack: Worke
     assert stack.state().due(stack.limits.timings.audiences) is None
 
 
-def test_a_change_that_comes_back_with_nothing_left_to_do_queues_what_its_attempt_has_left_due(
+def test_a_retried_change_that_is_no_longer_needed_queues_the_repetition_that_is_due(
     stack: WorkerStack,
 ) -> None:
     """The end of the removal's job, or another worker, has dropped what it was to remove; the enter is due again."""

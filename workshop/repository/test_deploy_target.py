@@ -223,7 +223,7 @@ def test_a_stack_whose_rows_this_version_would_not_find_is_not_updated() -> None
 
 @pytest.mark.usefixtures("signed_in")
 @pytest.mark.parametrize("name", BECOMES)
-def test_a_stack_that_uses_what_is_gone_is_told_what_becomes_of_it_before_the_update(name: str) -> None:
+def test_an_update_is_refused_while_the_stack_uses_a_removed_parameter(name: str) -> None:
     used = {"yes": "no", "no": "yes"}[NOW[name]]
     created(**{name: used})
     with pytest.raises(CannotDeploy, match=rf"has {name}={used}, .*Then set {name}={NOW[name]} with the version that"):

@@ -60,7 +60,7 @@ def test_stated_retention_times_are_those_of_code_and_template(named: str, days:
     assert f"{days} days" in kept
 
 
-def test_no_sentence_states_a_time_that_nothing_has() -> None:
+def test_every_number_of_days_on_the_page_comes_from_code_template_or_amazon() -> None:
     kept = {KEEP_ACTIVE // DAY, KEEP_EXIT // DAY, (KEEP_ACTIVE + KEEP_EXIT) // DAY, BACKUPS, KEEP_EXIT // DAY + BACKUPS}
     queues = {_days_of(name) for name, each in RESOURCES.items() if each["Type"] == "AWS::SQS::Queue"}
     of_amazon = {30, 90}  # to delete a person; to drop a member if an audience sets no time

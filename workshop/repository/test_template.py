@@ -220,7 +220,7 @@ OPERATORS = "arn:aws:iam::123456789012:role/audience-ops*"
 
 @pytest.mark.parametrize("queue", BELIEVED)
 @pytest.mark.parametrize("parameters", [{}, {"PublicApi": "no", "EventQueue": "yes"}])
-def test_with_a_named_role_only_it_and_the_functions_that_use_a_queue_reach_its_messages(
+def test_with_a_queue_operator_only_that_role_and_the_queues_own_functions_reach_messages(
     queue: str, parameters: dict[str, str]
 ) -> None:
     roles = {name: f"arn:{name}" for name in _named("AWS::IAM::Role")}
@@ -810,7 +810,7 @@ def test_renewal_may_fail_for_fourteen_days_before_members_lapse() -> None:
     assert 2 * RENEWAL_RESERVE < _properties("RenewFunction")["Timeout"] <= 900  # seconds; Lambda allows no more
 
 
-def test_what_is_counted_once_stays_to_be_seen_and_a_single_late_change_sets_off_nothing() -> None:
+def test_a_gap_stays_visible_for_a_day_and_one_late_change_raises_no_alarm() -> None:
     gap, stalled, findings = map(_properties, ("UnaccountedChanges", "DeliveryStalled", "Findings"))
     assert (gap["Period"] * gap["EvaluationPeriods"], gap["DatapointsToAlarm"]) == (86_400, 1)
     assert (stalled["EvaluationPeriods"], stalled["DatapointsToAlarm"]) == (3, 2)

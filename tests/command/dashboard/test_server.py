@@ -189,7 +189,7 @@ def test_the_server_listens_on_this_machine_only(server: DashboardServer) -> Non
     assert server.socket.getsockname()[0] == "127.0.0.1"
 
 
-def test_the_idle_connections_of_another_user_do_not_keep_the_page_waiting(shown: Shown) -> None:
+def test_a_hundred_idle_connections_do_not_fill_the_backlog_of_the_page(shown: Shown) -> None:
     with DashboardServer(shown, 0) as server, ExitStack() as opened:  # which accepts none yet, as if it were busy
         for _ in range(100):
             opened.enter_context(create_connection(("127.0.0.1", server.server_port), timeout=5))

@@ -19,7 +19,9 @@ VALUES: Any = TEXTS | NUMBERS | st.text() | OTHERS
 
 
 @given(st.sampled_from(NAMES), VALUES, st.sampled_from([None, "US", "DE", "GB", "SG", "CN", "XX", "uk", ""]))
-def test_there_is_a_reason_exactly_if_normalization_drops_a_value(field: str, value: Any, country: str | None) -> None:
+def test_a_reason_is_given_if_and_only_if_normalization_drops_a_value(
+    field: str, value: Any, country: str | None
+) -> None:
     assert (why_unusable(field, value, country) is None) is (identifier(field, value, country) is not None)
 
 

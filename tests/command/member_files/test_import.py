@@ -413,7 +413,9 @@ def test_an_unused_column_that_holds_addresses_or_numbers_is_noted_without_a_val
         assert "seems to hold" not in run(deployment, content, dry_run=True, **other).err
 
 
-def test_standard_input_needs_a_time_but_in_a_dry_run(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_needs_a_time_except_in_a_dry_run(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def typed() -> None:
         monkeypatch.setattr(sys, "stdin", TextIOWrapper(BufferedReader(BytesIO(ROWS.encode()))))
 
@@ -593,7 +595,9 @@ def test_rejects_follow_no_symbolic_link(deployment: Deployment, file: File, tmp
 
 
 @pytest.mark.parametrize("after", [0, 1])
-def test_rejects_enter_no_file_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+def test_rejects_are_not_written_to_the_file_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
     rejects, another = tmp_path / "rejects.csv", os.geteuid() + 1
     rejects.touch(mode=0o666)
     monkeypatch.setattr(os, "geteuid", lambda: another)

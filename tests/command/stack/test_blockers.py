@@ -73,7 +73,7 @@ def test_every_reason_shows_the_same_next_try_and_one_that_needs_a_person_none(d
         pytest.param("circuit_open", "4182", ["circuit_open"], id="the same, which is listed once"),
     ],
 )
-def test_a_cause_is_told_beside_an_open_circuit_breaker(
+def test_an_open_circuit_breaker_is_shown_with_its_cause(
     deployment: Deployment, reason: str, audience_id: str, told: list[str]
 ) -> None:
     open_circuit(deployment, "audience:4182", since=int(time.time()))
@@ -81,7 +81,7 @@ def test_a_cause_is_told_beside_an_open_circuit_breaker(
     assert [each.reason for each in found(deployment)] == told
 
 
-def test_a_next_try_that_was_told_holds_while_single_uploads_test_amazon() -> None:
+def test_the_next_try_does_not_move_while_single_uploads_test_amazon() -> None:
     """Each test leaves a line. Told every second of ten minutes, the time changes only once it has passed."""
     blocker, lines, told = Blocker("service_unavailable", "It fails."), list[LogLine](), 0.0
     for second in range(600):

@@ -109,9 +109,7 @@ def test_send_says_how_to_remove_the_sample_only_if_it_enters(
     assert (f"{MEMBER}, a made-up person, enters the audience. --exit removes it." in printed.err) is noted
 
 
-def test_a_sample_that_the_mappings_here_ignore_is_not_said_to_enter(
-    deployment: Deployment, gateway: list[Any]
-) -> None:
+def test_send_does_not_claim_an_enter_that_the_mappings_ignore(deployment: Deployment, gateway: list[Any]) -> None:
     gateway.append((200, ACCEPTED))
     deployment.list_audience()
     session = deployment.session()

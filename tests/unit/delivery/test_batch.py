@@ -391,7 +391,7 @@ def test_a_message_received_12_times_is_requeued_before_sqs_gives_it_up() -> Non
     assert deliver(often, amazon, queue=queue).requeued == 2
 
 
-def test_an_addition_without_identifiers_is_parked_and_such_an_exit_of_a_stranger_removes_nothing() -> None:
+def test_without_identifiers_an_addition_is_parked_and_an_exit_removes_nothing() -> None:
     amazon, dead_letters = Amazon(), FakeQueue()
     report = deliver([message("a", change("m1", pii=[]), change("m2", exits=True, pii=[]))], amazon, dead_letters)
     assert (len(amazon.requests), dead_letters.parked(), report.parked) == (0, {"m1": "no_identifier"}, 1)
