@@ -99,7 +99,6 @@ class _Server(ThreadingHTTPServer):
             if self.expected is None or not self.expected.is_answered_by(answer):
                 return False
             self.expected = None
-            self.answers.put(answer)
             return True
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -112,9 +111,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
-        if address.path != PATH or not self.server.accepts(dict(parse_qsl(address.query))):
+        answer = dict(parse_qsl(address.query))
+        if address.path != PATH or not self.server.accepts(answer):
             self.send_error(404)
             return
+        try:
+            self._send_page()
+        finally:  # not before: the command may end at once, and its threads with it, before the page is sent
+            self.server.answers.put(answer)
+
+    def _send_page(self) -> None:
         self.send_response(200)
         for name, value in _HEADERS.items():
             self.send_header(name, value)

@@ -14,6 +14,7 @@ import requests
 from audience_sync_cli.frame.errors import NotConfirmed, NotThere, OperatorError, TryLater, WrongUsage
 from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.frame.session import Session
+from audience_sync_cli.setup import callback
 from audience_sync_cli.setup.authorization import Application, AuthorizationRequest, check_redirect_uri, read_answer
 from audience_sync_cli.setup.callback import Listener, _Server
 from audience_sync_cli.setup.connect import application, authorize, connect
@@ -65,6 +66,24 @@ def test_the_page_after_consent_loads_nothing_and_points_to_the_terminal() -> No
         asking.join(5)
     assert "The terminal shows whether the stack is connected" in pages[0].text
     assert pages[0].headers["Content-Security-Policy"].startswith("default-src 'none';")
+
+
+def test_the_page_is_sent_before_the_command_can_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, early = threading.Event(), list[bool]()
+
+    class Page:
+        def encode(self) -> bytes:
+            early.append(ended.wait(0.5))
+            return b""
+
+    monkeypatch.setattr(callback, "_PAGE", Page())
+    with closing(Listener(0)) as waiting:
+        request = AuthorizationRequest(CLIENT_ID, waiting.redirect_uri)
+        address = f"{waiting.redirect_uri}?error=access_denied&state={request.state}"
+        threading.Thread(target=requests.get, args=(address,), kwargs={"timeout": 5}).start()
+        waiting.wait(request)
+        ended.set()
+    assert early == [False]
 
 
 def test_another_redirect_uri_implies_pasting(deployment: Deployment) -> None:
