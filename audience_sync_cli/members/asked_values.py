@@ -53,12 +53,13 @@ def _asked(line: int, text: str, country: str | None) -> Asked | str:
         digests = {_hash(spelling): form for form, spelling in reversed([*_spellings(text)])}
         has_form = identifier("email", text, None)
         return Asked(line, EMAIL, digests, dict.fromkeys(digests, MADE)) if has_form else "not an e-mail address"
-    if _NUMBER.fullmatch(text) and sum(map(str.isdigit, text)) >= SHORTEST_NUMBER:
-        if country is None and not text.startswith(("+", "00")):
-            return "a number without + needs --country; `audience-sync member show` finds an external user id"
-        if number := normalize("phone", text, country):
-            digests = {_hash(number): NORMALIZED, _hash(f"+{number}"): PLUS}
-            return Asked(line, PHONE, digests, dict.fromkeys((*digests, number), MADE) | own_id, number)
+    has_digits, is_bare = sum(map(str.isdigit, text)) >= SHORTEST_NUMBER, _NUMBER.fullmatch(text) is not None
+    if has_digits and is_bare and country is None and not text.startswith(("+", "00")):
+        return "a number without + needs --country; `audience-sync member show` finds an external user id"
+    if has_digits and (is_bare or not own_id) and (number := normalize("phone", text, country)):
+        digests = {_hash(number): NORMALIZED, _hash(f"+{number}"): PLUS}
+        return Asked(line, PHONE, digests, dict.fromkeys((*digests, number), MADE) | own_id, number)
+    if has_digits and is_bare:
         return "too short or too long for a number of its country"
     return Asked(line, ID, {}, own_id) if own_id else "not an e-mail address, phone number, SHA-256 or external user id"
 

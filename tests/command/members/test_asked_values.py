@@ -52,6 +52,8 @@ def digest(text: str) -> str:
         (NUMBER, "m1", identifier("phone", "(206) 555 0142", "US"), NORMALIZED),
         ("001 206 5550142", "m1", digest("12065550142"), NORMALIZED),
         ("206.555.0142", "m1", digest("12065550142"), NORMALIZED),
+        ("(office) +1 206 555 0142 Durchwahl 12", "m1", digest("12065550142"), NORMALIZED),
+        ("tel:+1\u2011206\u2011555\u20110142", "m1", digest("12065550142"), NORMALIZED),
         (NUMBER, "m1", digest("+12065550142"), PLUS),
         pytest.param("207 946 0958", "m1", digest("442079460958"), None, id="not tried with other countries"),
         pytest.param(NUMBER, "12065550142", "", MADE, id="the number as an id"),
@@ -78,7 +80,7 @@ def test_a_value_matches_in_each_form(typed: str, member: str, stored: str, form
         ("+1 206 55501", "too short or too long"),
         ("ines@localhost", "not an e-mail address"),
         ("+1 206", "not an e-mail address, phone number, SHA-256 or external user id"),
-        ("Ines Alvarez", "not an e-mail address, phone number, SHA-256 or external user id"),
+        ("Ines Alvarez 1204567", "not an e-mail address, phone number, SHA-256 or external user id"),
     ],
 )
 def test_an_unsearchable_value_is_refused_by_line_number_and_the_rest_are_read(typed: str, problem: str) -> None:
