@@ -78,6 +78,19 @@ def test_an_exit_removes_every_identity_of_an_enter_even_if_it_names_few_or_othe
     assert stack.amazon.active() == set()
 
 
+@WITH_JOBS
+@pytest.mark.parametrize("arrival", [(1, 2), (2, 1)])
+def test_exits_that_name_different_identities_remove_both_in_either_order(
+    stack: WorkerStack, arrival: tuple[int, int]
+) -> None:
+    """Of a member without a row, whom another system has entered."""
+    named = {1: "a@b.co", 2: "c@b.co"}
+    stack.amazon.members["m1"] = {*map(sha256, named.values())}
+    for at in arrival:
+        stack.deliver(change(named[at], at=at, exits=True))
+    assert stack.amazon.active() == set()
+
+
 def test_an_enter_recorded_by_a_stopped_worker_is_sent_although_a_newer_one_exists(
     stack: WorkerStack,
 ) -> None:

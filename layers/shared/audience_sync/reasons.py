@@ -77,8 +77,8 @@ class Reason(StrEnum):
         REJECTED,
         "the audience is not listed",
         (
-            "link it: `audience-sync audiences link`; or, if the id is of an audience that another destination fills, leave "
-            "`audience_id` out of the mapping, so that the key counts"
+            "link it: `audience-sync audiences link`; or, if the id is of an audience that another destination fills, "
+            "leave `audience_id` out of the mapping, so that the key counts"
         ),
     )
     AUDIENCE_AMBIGUOUS = (

@@ -233,11 +233,18 @@ def _with_exit(
         enter_owed=known.enter_owed and not is_newest,
         removals_effective_by=max(known.removals_effective_by, elsewhere),
     )
-    if is_newest:
-        after = _named(after, change.identities)
-    # A notice older than the newest exit removes what it erases, also if a worker was cut off after recording it.
-    must_remove = change.version == last_exit or (change.erase and after.must_erase)
-    return after, bool(after.to_remove) and must_remove
+    kept = {each.key for each in known.identities}
+    after = _named(after, [pair for pair in change.identities if is_newest or Identity(*pair).key not in kept])
+    # An older notice removes what it erases, and an older exit what nothing newer has named or what is owed; also if a
+    # worker was cut off after recording it.
+    is_needed = known.removal_owed or _named_last_by(change, after) or (change.erase and after.must_erase)
+    return after, bool(after.to_remove) and (change.version == last_exit or is_needed)
+
+
+def _named_last_by(change: MembershipChange, state: MemberState) -> bool:
+    """Return whether a change was the last one to name one of the identities to remove."""
+    named = {(each.at, each.key) for each in state.to_remove}
+    return any((at, Identity(at, digests).key) in named for at, digests in change.identities)
 
 
 def _last_attempt_at_an_enter(known: MemberState, now: int, timing: Timing) -> int:
