@@ -85,10 +85,18 @@ arrives() {
 launch audience-sync-new "$work/launch"
 arrives audience-sync-new
 step 'launched by the printed lines of the AWS CLI, from the bucket alone: one event went from HTTP to Amazon'
+update_by_the_guide() {  # to the version whose launch is printed in a file
+    local url
+    url=$(sed -n 's/.*--template-url \(\S*\).*/\1/p' "$1")
+    eval "$(sed -n '/^value()/,/^```/p' docs/operate.md | sed "s|URL|$url|; s/VERSION/rehearsed/; /^\`/d")"
+}
 launch audience-sync "$work/launch-before"
-url=$(sed -n 's/.*--template-url \(\S*\).*/\1/p' "$work/launch")
 CHANGED=BatchWindow=2
-eval "$(sed -n '/^value()/,/^```/p' docs/operate.md | sed "s|URL|$url|; s/VERSION/rehearsed/; /^\`/d")"
+update_by_the_guide "$work/launch"
 aws cloudformation describe-stacks --stack-name audience-sync --query 'Stacks[0].Parameters[?ParameterKey==`BatchWindow`].ParameterValue' --output text | grep -x 2
 arrives audience-sync
 step 'the last release launched in the same way, and updated by the lines of docs/operate.md: one event went through'
+CHANGED=
+update_by_the_guide "$work/launch-before"
+arrives audience-sync
+step 'and taken back to the last release by the same lines: one event went through'

@@ -18,7 +18,7 @@ class Explained(NamedTuple):
     remedy: str  # a sentence; empty if it passes without a person
 
 
-_REDRIVE = "Redrive it: the person is to leave."
+_REDRIVE = "Redrive it: a person is to leave."
 _CORRECT = "If the detail names a field, correct the source and drop it: Segment's next event is sent. Else redrive it."
 
 
@@ -60,8 +60,8 @@ def parked(reason: str, changes: Sequence[MembershipChange] = ()) -> Explained:
     known = explained(reason)
     if reason == Reason.ACCESS_DENIED and any(not is_of_audience_api(each.destination) for each in changes):
         return known._replace(remedy=known.remedy.replace("terms show", "terms show --api data-manager"))
-    if reason == Reason.JOB_REJECTED and changes:
-        return known._replace(remedy=_REDRIVE if all(each.exits for each in changes) else _CORRECT)
+    if reason in (Reason.JOB_REJECTED, Reason.REQUEST_REJECTED) and changes:
+        return known._replace(remedy=_REDRIVE if any(each.exits for each in changes) else _CORRECT)
     return known
 
 

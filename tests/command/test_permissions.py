@@ -26,6 +26,7 @@ from tests.command.conftest import Deployment, change
 from tests.command.every_command import Call, Ran, aws_calls
 from tests.support.aws_fixtures import AUDIENCE
 from tests.support.iam import allows, arns, statements
+from tests.support.markdown import code
 
 EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
 MEMBERS = ROOT / "events/members.csv"
@@ -124,7 +125,7 @@ def test_the_operator_policy_allows_following_and_the_dashboard(
         ("ReadDeadLetters", "sqs:ReceiveMessage", DEAD_LETTERS - {"EventsDeadLetterQueue"}),
         ("ReadDeadEvents", "sqs:ReceiveMessage", {"EventsDeadLetterQueue"}),
         ("DeleteDeadLetters", "sqs:DeleteMessage", DEAD_LETTERS),
-        ("SendChanges", "sqs:SendMessage", {"ChangeQueue", "EventsQueue", "EventsDeadLetterQueue"}),  # by its ending
+        ("SendChanges", "sqs:SendMessage", {"ChangeQueue", "EventsQueue", "EventsDeadLetterQueue", "JobQueue"}),
         ("RefreshToken", "lambda:InvokeFunction", {"RefreshFunction"}),
         (
             "Runbook",
@@ -190,3 +191,39 @@ def test_a_reader_sees_no_member_message_or_key_and_changes_nothing(call: Call) 
 def test_the_documentation_lists_every_part_and_statement() -> None:
     assert set(PARTS) - {name for _, uses in ROWS for name in re.findall(r"`([a-z-]+)", uses)} == set()
     assert [sid for sids, _ in ROWS for sid in _sids(sids)] == list(STATEMENTS)
+
+
+RUNBOOK = (ROOT / "docs/runbook.md").read_text(encoding="utf-8").split("\nexport STACK=")[1].split("\n## Restoring")[0]
+LINES = {
+    (found[1], found[2], *re.findall(r"\$\((?:part|arn) (\w+)\)", found[3]))
+    for line, _ in code(f"```bash\n{RUNBOOK}")
+    for found in re.finditer(r"(?:^|\$\(|\| |; |while |\{ )aws (\w+) ([a-z-]+)((?:\$\([^)]*\)|[^;|])*)", line)
+}
+CHECKED = {  # what AWS checks of an operation, if it is not that operation on each resource that the line names
+    ("sqs", "start-message-move-task"): ["StartMessageMoveTask", "ReceiveMessage", "DeleteMessage", "SendMessage"],
+    ("lambda", "invoke"): ["InvokeFunction"],
+}
+STACK = "arn:aws:cloudformation:eu-west-1:123456789012:stack/audience-sync/1"
+FOR_ADMINISTRATORS = {"delete-function-concurrency", "lookup-events", "purge-queue"}
+MESSAGES_AND_KEYS = {"get-secret-value", "list-message-move-tasks", "put-secret-value", "start-message-move-task"}
+
+
+def _refused_lines(policy: list[dict[str, Any]]) -> set[str]:
+    """The operations of the runbook's lines about alarms that a policy does not allow."""
+    refused = set()
+    for service, operation, *named in LINES:
+        actions = CHECKED.get((service, operation), [operation.title().replace("-", "")])
+        resources = [ARNS[each] for each in named if each in ARNS] or ["*", STACK, *ARNS.values()]
+        is_move = operation == "start-message-move-task"
+        for action in actions:
+            on = resources if not is_move else [ARNS["JobQueue" if action == "SendMessage" else "JobDeadLetterQueue"]]
+            if not any(allows(policy, f"{service}:{action}", each) for each in on):
+                refused.add(operation)
+    return refused
+
+
+def test_the_policies_allow_the_lines_of_the_runbook_about_alarms() -> None:
+    operator, on_call = statements(POLICY), statements(ROOT / "docs/on-call-policy.json")
+    assert len(LINES) > 20
+    assert _refused_lines(operator) == FOR_ADMINISTRATORS, "which the guide and the runbook say"
+    assert _refused_lines(on_call) == FOR_ADMINISTRATORS | MESSAGES_AND_KEYS, "which the runbook says"

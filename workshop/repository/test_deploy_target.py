@@ -245,6 +245,33 @@ def test_the_lines_for_a_stack_from_a_bucket_stop_for_the_same_values() -> None:
     assert dict(re.findall(r"(\w+)=(\w*)(?=[\s)])", checked)) == values | {name: NOW[name] for name in BECOMES}
 
 
+@pytest.mark.parametrize(
+    ("changed", "held", "stops"),
+    [
+        ("", {}, False),
+        ("", {"OrderingGuard": "yes", "MembershipShards": "8", "DataManagerDspAccountId": ""}, False),
+        ("BatchWindow=60", {"OrderingGuard": "no"}, True),
+        ("OrderingGuard=yes", {"OrderingGuard": "no"}, False),
+        ("", {"DataManagerDspAccountId": "ENTITY1ABC"}, True),
+        ("DataManagerAccountId=ENTITY1ABC", {"DataManagerDspAccountId": "ENTITY1ABC"}, False),
+    ],
+)
+def test_the_lines_for_a_stack_from_a_bucket_stop_unless_that_value_is_set(
+    changed: str, held: dict[str, str], stops: bool
+) -> None:
+    guide = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^STOP=\n(.*?^done\n)", guide, re.MULTILINE | re.DOTALL)
+    values = "".join(f" {name}) echo '{value}' ;;" for name, value in held.items())
+    script = f"CHANGED='{changed}'; value() {{ case $1 in{values} *) echo None ;; esac; }}\n{lines}[ -z \"$STOP\" ]"
+    ended = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (ended.returncode != 0, ended.stdout.startswith("See the notes")) == (stops, stops), ended.stderr
+
+
+def test_the_notes_say_what_becomes_of_a_removed_value_as_make_deploy_does() -> None:
+    guide = " ".join((ROOT / "docs/operate.md").read_text(encoding="utf-8").replace("`", "").split())
+    assert [name for name, becomes in BECOMES.items() if becomes.replace("`", "") not in guide] == []
+
+
 KEYS = [f"arn:aws:kms:eu-west-1:123456789012:key/{number}" for number in range(2)]
 
 

@@ -39,6 +39,7 @@ GLOBAL = {"query", "output", "max-items", "no-cli-pager", "region"}
 
 
 RESOURCES = read_document()["Resources"]
+PARAMETERS = set(read_document()["Parameters"])
 RULES = {  # SAM names the rule of a schedule so
     f"{name}{event}"
     for name, resource in RESOURCES.items()
@@ -97,6 +98,13 @@ def test_the_template_its_description_and_the_runbook_say_the_same_threshold(ala
         assert SAID[THRESHOLDS[alarm]] in text.lower()
 
 
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_a_section_names_the_parameters_of_the_alarms_description(alarm: str) -> None:
+    section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0]
+    named = set(re.findall(r"\w+", RESOURCES[alarm]["Properties"]["AlarmDescription"])) & PARAMETERS
+    assert {name for name in named if f"`{name}`" not in section} == set()
+
+
 def test_the_card_for_the_night_is_ten_lines_to_type() -> None:
     card = RUNBOOK.split("\n## ")[1]
     assert card.startswith("The card for the night\n")
@@ -150,7 +158,7 @@ METRICS = {
 
 
 def test_metrics_in_the_runbook_exist() -> None:
-    named = set(re.findall(r"\bmetric ([A-Z]\w+)", RUNBOOK))
+    named = set(re.findall(r"\b(?:metric|usual) ([A-Z]\w+)", RUNBOOK))
     assert named
     assert named <= METRICS
 
@@ -171,14 +179,15 @@ def test_log_lines_that_the_runbook_searches_for_are_written() -> None:
 def test_log_fields_that_the_runbook_searches_for_are_written() -> None:
     text = "\n".join(path.read_text() for path in SOURCES)
     queries = re.findall(r"^ask \w+ \d+ '([^']+)'", RUNBOOK, re.MULTILINE)
-    lists = [fields for query in queries for fields in re.findall(r"(?:by|display) ([@\w, ]+)", query)]
+    lists = [fields for query in queries for fields in re.findall(r"by ([@\w, ]+)", query)]
+    lists += re.findall(r"^newest \w+ \d+ '[^']+' ([@\w, ]+?)(?:$| +#)", RUNBOOK, re.MULTILINE)
     asked = {word for fields in lists for word in fields.strip().split(", ")}
     own = {word for word in asked if word.isidentifier() and word != "bin"}
     assert {word for word in own if f"{word}=" not in text} == set()
 
 
 def test_log_groups_in_the_runbook_exist_in_the_template() -> None:
-    names = " ".join(re.findall(r"^(?:ask|for name in) ([\w ]+?)(?: \d|;)", RUNBOOK, re.MULTILINE)).split()
+    names = " ".join(re.findall(r"^(?:ask|newest|for name in) ([\w ]+?)(?: \d|;)", RUNBOOK, re.MULTILINE)).split()
     searched = {f"/aws/lambda/${{AWS::StackName}}-{name}" for name in names}
     assert {name for name in searched if name not in TEMPLATE} == set()
     assert "/aws/vendedlogs/$STACK-access" in RUNBOOK

@@ -170,7 +170,12 @@ class Reason(StrEnum):
     RETRY_BUDGET = auto(), DEFERRED, "too many uploads got no usable answer, so one is tried each minute"
     CIRCUIT_OPEN = auto(), DEFERRED, "Amazon has failed five times in a row, so uploads pause for a minute"
     TOKEN_UNAVAILABLE = auto(), DEFERRED, "there is no valid access token", "see TokenRefreshFailed in docs/runbook.md"
-    AUTHORIZATION_REFUSED = auto(), DEFERRED, "Amazon refuses the stored authorization", "run `audience-sync connect`"
+    AUTHORIZATION_REFUSED = (
+        auto(),
+        DEFERRED,
+        "Amazon refuses the stored authorization (invalid_grant, invalid_client)",
+        "run `audience-sync connect`",
+    )
     NOT_CONNECTED = auto(), DEFERRED, "Amazon is not connected yet", "run `audience-sync connect`"
     MOVED_ON = auto(), DEFERRED, "newer changes of the member keep arriving"
     JOB_RUNNING = auto(), DEFERRED, "an enter waits until the removal before it has taken effect at Amazon"
@@ -189,7 +194,7 @@ class Reason(StrEnum):
         auto(),
         REFUSED | PARKED,
         "Amazon rejected the record (400, 422)",
-        "the detail names the field; correct the source, so that Segment sends a corrected event, then drop this one",
+        "the detail names the field; correct the source, then drop enters and redrive exits",
     )
     REQUEST_TOO_LARGE = (
         auto(),
@@ -217,7 +222,7 @@ class Reason(StrEnum):
         auto(),
         PARKED,
         "Amazon accepted the upload, but its job rejected the record",
-        "correct the source; redrive a removal",
+        "correct the source, then drop enters and redrive exits",
     )
     JOB_FAILED = (
         auto(),

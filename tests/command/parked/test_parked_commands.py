@@ -277,8 +277,11 @@ def test_a_remedy_is_for_the_api_and_the_kind_of_change(deployment: Deployment) 
     printed = " ".join(deployment.printed(list_, Filter()).out.split())
     assert "terms show --api data-manager`" in printed
     assert "terms show`" in reasons.parked("access_denied", [enter]).remedy
-    assert "correct the source" in reasons.parked("job_rejected", [enter]).remedy
-    assert reasons.parked("job_rejected", [leave]).remedy.startswith("Redrive it")
+    for reason in ("job_rejected", "request_rejected"):
+        assert "correct the source" in reasons.parked(reason, [enter]).remedy
+        for changes in ([leave], [enter, leave]):
+            assert reasons.parked(reason, changes).remedy.startswith("Redrive it")
+        assert "redrive exits" in reasons.parked(reason).remedy
 
 
 @pytest.fixture

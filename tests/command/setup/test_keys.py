@@ -1,5 +1,7 @@
 """Keys that Segment sends: rotated without a refused request, never shown by accident."""
 
+import re
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -9,6 +11,7 @@ from audience_sync_cli.frame.screen import iso_time
 from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.setup.keys import retire, rotate, show
 from audience_sync_cli.stack.key_kinds import KeyKind
+from local.template import ROOT
 from tests.command.conftest import NOW, Deployment
 from tests.support.aws_fixtures import EVENT_KEY
 
@@ -28,6 +31,19 @@ def test_after_a_rotation_both_keys_are_accepted_and_the_next_one_asks(deploymen
     assert stored["other"] == "kept"
     assert "still valid and would stop working now" in deployment.declined(rotate, KeyKind.EVENT)
     assert opens(deployment, EVENT_KEY)
+
+
+def test_the_lines_of_the_runbook_take_a_retired_key_back(deployment: Deployment) -> None:
+    rotate(deployment.session(), KeyKind.EVENT)
+    deployment.answers = ["y"]
+    retire(deployment.session(), KeyKind.EVENT)
+    assert not opens(deployment, EVENT_KEY)
+    (stage,) = re.findall(r"--version-stage (\w+)", (ROOT / "docs/runbook.md").read_text(encoding="utf-8"))
+    store, secret = deployment.stack.service("secretsmanager"), deployment.stack["IngestSecret"]
+    before = store.get_secret_value(SecretId=secret, VersionStage=stage)["SecretString"]
+    store.put_secret_value(SecretId=secret, SecretString=before)
+    assert opens(deployment, EVENT_KEY)
+    assert opens(deployment, deployment.secret("IngestSecret")["eventKey"])
 
 
 def test_without_a_previous_key_there_is_nothing_to_retire(deployment: Deployment) -> None:

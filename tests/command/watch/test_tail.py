@@ -93,7 +93,7 @@ NEW = {"message": "something new", "level": "WARNING", "location": "x:1", "reaso
         pytest.param(
             "Worker",
             INCOMPLETE | {"deferred": ["authorization_refused"], "waits_since": 2**60, "audience_ids": []},
-            ["waits: authorization_refused: Amazon refuses the stored authorization"],
+            ["waits: authorization_refused: Amazon refuses the stored authorization (invalid_grant, invalid_client)"],
             id="waiting for a person, and a time that cannot be",
         ),
         pytest.param(

@@ -1,5 +1,6 @@
 """What the audit finds in its readings, when it tells it, and in which words."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from audience_sync.members.membership import Audience
 from audience_sync.operations.audience_trends import State, Trend
 from audience_sync.operations.findings import (
+    AUDIENCE_SHRUNK,
     DAY,
     HOUR,
     MAX_REASON,
@@ -18,7 +20,10 @@ from audience_sync.operations.findings import (
     of_the_stack,
     reason,
 )
+from local.template import ROOT
 
+SECTION = (ROOT / "docs/runbook.md").read_text(encoding="utf-8").split("| finding | by | means |")[-1].split("\n\n")[0]
+FINDINGS = re.findall(r"^\| `(\w+)` \|", SECTION, re.MULTILINE)
 NOON = 20_000 * DAY + 12 * HOUR
 NAMES = ("unresolved", "ending", "expiring", "revoked", "created", "strangers", "repeated", "delivered", "refreshes")
 LONG_AGO = dict.fromkeys(("refreshes", "revoked", "renewal"), NOON - 30.0 * DAY)
@@ -61,6 +66,16 @@ def names(found: Signs) -> list[str]:
 )
 def test_readings_lead_to_findings(found: Signs, name: str) -> None:
     assert names(found) == ([name] if name else [])
+
+
+def test_all_at_once_are_told_in_the_order_of_the_runbook_the_most_urgent_first() -> None:
+    series = ("unresolved", "ending", "expiring", "revoked", "created", "strangers")
+    busy = {name: {1: 100.0} for name in series}
+    everything = replace(signs(**busy, repeated={2: 100, 1: 100}, refreshes={}), renewed=0)
+    unread = replace(everything, series={**everything.series, "revoked": {}})
+    for found in (everything, unread):
+        assert [each for each in FINDINGS if each in names(found)] == names(found)
+    assert {*names(everything), *names(unread), AUDIENCE_SHRUNK} == {*FINDINGS}
 
 
 def test_jobs_without_a_result_are_told_again_on_another_day() -> None:

@@ -134,39 +134,43 @@ def reason(new: Sequence[AuditFinding], others: int) -> str:
 
 
 def of_the_stack(signs: Signs) -> Iterator[AuditFinding]:
-    """Yield the findings that are not about one audience, the most urgent first."""
+    """Yield the findings that are not about one audience, the most urgent first, as in the runbook's table."""
+    yield from _of_senders(signs)
     yield from _people_at_risk(signs)
     yield from _parts_at_risk(signs)
 
 
+def _of_senders(signs: Signs) -> Iterator[AuditFinding]:
+    if (strangers := signs.highest("strangers")) >= MANY_REQUESTS:
+        sentence = f"{strangers:,.0f} requests within an hour carried no key and no signature."
+        yield AuditFinding("requests_without_credential", sentence)
+    if (created := signs.total("created")) >= MANY_AUDIENCES:
+        yield AuditFinding("audiences_created", f"The audience key has created {created:,.0f} audiences within a day.")
+
+
 def _people_at_risk(signs: Signs) -> Iterator[AuditFinding]:
-    for day, jobs in _by_day(signs.since("unresolved", DAY)).items():  # so jobs of another day are told again
-        sentence = f"Upload jobs of {day} whose result Amazon did not report: {jobs:,.0f}."
-        yield AuditFinding("jobs_unresolved", f"{sentence} A removal that it rejected in one is parked nowhere.", day)
     if signs.renews and (overdue := signs.now - signs.renewed) >= RENEWAL_OVERDUE:
         sentence = f"No pass of the daily renewal was completed for {overdue / HOUR:.0f} hours."
         yield AuditFinding("renewal_overdue", f"{sentence} Amazon will drop active members.")
-    if signs.total("ending", 3):
-        yield AuditFinding("consent_ending", "Amazon's consent ends within 30 days, or has ended.")
-    if signs.total("expiring"):
-        yield AuditFinding("source_key_expiring", "A source sends with a key that expires within 14 days.")
+    for day, jobs in _by_day(signs.since("unresolved", DAY)).items():  # so jobs of another day are told again
+        sentence = f"Upload jobs of {day} whose result Amazon did not report: {jobs:,.0f}."
+        yield AuditFinding("jobs_unresolved", f"{sentence} A removal that it rejected in one is parked nowhere.", day)
     if revoked := signs.highest("revoked", 3):
         sentence = f"Shares of datasets that were revoked in the last seven days: {revoked:.0f}."
         yield AuditFinding("shares_revoked", sentence)
+    if signs.total("expiring"):
+        yield AuditFinding("source_key_expiring", "A source sends with a key that expires within 14 days.")
+    if signs.total("ending", 3):
+        yield AuditFinding("consent_ending", "Amazon's consent ends within 30 days, or has ended.")
 
 
 def _parts_at_risk(signs: Signs) -> Iterator[AuditFinding]:
+    if signs.is_silent("refreshes", REFRESH_SILENT):
+        yield AuditFinding("refresh_stopped", "The token refresh has not run for two hours. Workers log in themselves.")
     if signs.is_silent("revoked", DATASETS_SILENT):
         yield AuditFinding(
             "datasets_unread", "Datasets were not read for three hours: nobody hears of a revoked share."
         )
-    if signs.is_silent("refreshes", REFRESH_SILENT):
-        yield AuditFinding("refresh_stopped", "The token refresh has not run for two hours. Workers log in themselves.")
-    if (created := signs.total("created")) >= MANY_AUDIENCES:
-        yield AuditFinding("audiences_created", f"The audience key has created {created:,.0f} audiences within a day.")
-    if (strangers := signs.highest("strangers")) >= MANY_REQUESTS:
-        sentence = f"{strangers:,.0f} requests within an hour carried no key and no signature."
-        yield AuditFinding("requests_without_credential", sentence)
     hour = int(signs.now) // HOUR * HOUR
     if min(signs.repeated_percent(hour - HOUR), signs.repeated_percent(hour - 2 * HOUR)) > REPEATED_PERCENT:
         sentence = f"For two hours more than {REPEATED_PERCENT}% of the records were sent again. Nothing is lost."
