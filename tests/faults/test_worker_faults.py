@@ -167,7 +167,7 @@ def test_nothing_is_acknowledged_without_the_membership_table(
     assert worker_harness.amazon.members() == {"cust_1"}
 
 
-# The job queue is part of row 14: without it an upload is not done. Uploads to datasets have no job
+# The job queue is part of row 11: without it an upload is not done. Uploads to datasets have no job
 
 
 @ONE_API
