@@ -42,7 +42,7 @@ def require_writable(session: Session, audience: Audience) -> None:
     if refusal:
         raise OperatorError(
             f"Amazon accepts no members for it from this client: {refusal}. Nothing was linked; no event reaches it.",
-            "Fill a new audience beside it: docs/switching.md, way 1.",
+            "Fill a new audience beside it, or let this one end with its time to live: docs/switching.md, way 1.",
         )
 
 

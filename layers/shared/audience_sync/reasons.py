@@ -72,7 +72,15 @@ class Reason(StrEnum):
         "send a notice with the userId of each person, or run `audience-sync member erase`",
     )
     AUDIENCE_MISSING = auto(), REJECTED, "neither an audience id nor a computation key", "map audience_id"
-    AUDIENCE_UNKNOWN = auto(), REJECTED, "the audience is not listed", "link it: `audience-sync audiences link`"
+    AUDIENCE_UNKNOWN = (
+        auto(),
+        REJECTED,
+        "the audience is not listed",
+        (
+            "link it: `audience-sync audiences link`; or, if the id is of an audience that another destination fills, leave "
+            "`audience_id` out of the mapping, so that the key counts"
+        ),
+    )
     AUDIENCE_AMBIGUOUS = (
         auto(),
         REJECTED,

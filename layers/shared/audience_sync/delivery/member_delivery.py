@@ -66,11 +66,11 @@ class _Decided:
     def may_owe(self) -> bool:
         """Whether to queue what is due by the row. If its message comes back, or a newer change came, that one does.
 
-        A change that was tried before owes it also if nothing is left to do: its attempts may have left something due.
+        A change with nothing left to do also owes it: an attempt before may have left it, and nobody knows of that one
+        if SQS has moved the message to the dead letters and back.
         """
-        has_acted = self.changes_row or self.decision.upload is not None
-        was_tried = self.pending.source.attempts > 1 and self.decision.waits_until is None
-        return (has_acted or was_tried) and self.attempt is not Attempt.NOT_ACCEPTED
+        only_waits = self.decision.waits_until is not None and not (self.changes_row or self.decision.upload)
+        return not only_waits and self.attempt is not Attempt.NOT_ACCEPTED
 
 
 class MemberDelivery:
