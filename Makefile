@@ -61,7 +61,7 @@ bench: $(SETUP)  ## what ingest costs for each event, beside Segment's own code,
 fuzz: $(SETUP)  ## search for inputs that break a promise (TARGET=events SECONDS=60; docs/development/fuzzing.md lists the targets)
 	$(BIN)/python -m tests.fuzz --target $(or $(TARGET),events) --seconds $(or $(SECONDS),60) $(ARGS)
 
-docs: $(SETUP)  ## write the generated parts of the documents: charts, transcripts (with times, so not on a busy machine)
+docs: $(SETUP)  ## write the generated parts of the documents: charts, transcripts
 	$(BIN)/python -m workshop.documents
 	UPDATE_DOCS=1 $(BIN)/python -m pytest -q -m transcript tests/e2e
 

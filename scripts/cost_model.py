@@ -121,9 +121,7 @@ def others() -> dict[str, float]:
         "a month without events": _idle(),
         "a month of a million members with four changes each": total(Traffic(4e6)),
         "a million deletion notices about strangers, with 50 audiences": _notices(1e6, 50),
-        "100,000 events that deny consent, with 10 audiences": _notices(1e5, 10),
         "a month of `renew` for a million members, with a TTL of 397 days": _renewal(1e6, 397),
-        "the same with a TTL of 90 days": _renewal(1e6, 90),
         "a month of a key of your own (`KmsKeyArn`), with the most reads of secrets": KEY + KEY_REQUEST * SECRET_READS,
         "a month of a million requests by HTTP, up to the start of the function": 1e6 * BY_HTTP,
         "the same as messages of the event queue, each read alone": QUEUE_STANDING + 1e6 * BY_QUEUE,
@@ -137,7 +135,6 @@ def others() -> dict[str, float]:
         "a day of 50 such requests a second": _stranger(50),
         "1,000 requests with the event key, each of 10,000 additions": total(Traffic(1e7, 10_000)) - total(Traffic(1)),
         "the same of deletion notices, with 1 audience": _notices(1e7, 1),
-        "the same of deletion notices, with 20 audiences": _notices(1e7, 20),
         "the same of deletion notices, with 200 audiences": _notices(1e7, 200),
         f"a day of these at the table's quota of {delivery.TABLE:,} reads a second": DAY * delivery.TABLE * READ,
     }

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,7 +49,6 @@ class Transcript:
     """Runs commands one after the other, in one environment. `folder` is for the command itself."""
 
     def __init__(self, stack: LocalStack, folder: Path) -> None:
-        self.seconds: dict[str, float] = {}  # how long each command took
         self._stack = stack
         command = folder / "audience-sync"
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m audience_sync_cli "$@"\n', encoding="utf-8")
@@ -77,7 +75,6 @@ class Transcript:
             return ""
         # A person types more slowly than this.
         wait_until(self._stack.state, lambda state: state["quiescent"])
-        began = time.monotonic()
         completed = subprocess.run(
             ["bash", "-c", command],
             cwd=ROOT,
@@ -89,7 +86,6 @@ class Transcript:
             timeout=120,
             check=False,
         )
-        self.seconds[command] = time.monotonic() - began
         printed = completed.stdout.replace(self._stack.where["api"], API).replace(self._stack.where["amazon"], AMAZON)
         lines = [line.rstrip() for line in as_documented(printed).splitlines()]
         return "".join(f"{line}\n" for line in lines)

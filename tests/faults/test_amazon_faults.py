@@ -1,4 +1,4 @@
-"""The whole worker while Amazon fails, each fault made in HTTP: examples of rows 15 to 26 of the fault matrix.
+"""The whole worker while Amazon fails, each fault made in HTTP: examples of rows 12 to 21 of the fault matrix.
 
 On an audience of each API, if not marked otherwise. test_dataset_faults.py has what only Ads Data Manager has.
 """
@@ -27,7 +27,7 @@ def other(worker_harness: WorkerHarness) -> Audience:
     return worker_harness.amazon.add_audience("other-audience")
 
 
-# Rows 15 to 18. test_exchange.py and test_amazon_client.py have the error for every answer, test_batch.py what follows
+# Rows 12 to 14. test_exchange.py and test_amazon_client.py have the error for every answer, test_batch.py what follows
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_extra_requests_stay_within_the_budget_when_half_of_the_answers_are_lost
     assert worker_harness.dead_letters() == {}
 
 
-# Rows 25 and 26; the tests of the jobs function show what happens to a job's report
+# Rows 20 and 21; the tests of the jobs function show what happens to a job's report
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def keeps_identities(worker_harness: WorkerHarness) -> bool:
     return any(bytes.fromhex(EMAIL) in state for state in states)
 
 
-# Row 21
+# Row 17
 
 
 @pytest.mark.parametrize(("first_place", "uploads"), [(0, 3), (1, 5)])
@@ -77,7 +77,7 @@ def test_a_member_refused_in_a_200_is_found_by_an_index_from_0_or_1(
     assert worker_harness.amazon.request_count() == uploads, "halved until an answer shows how Amazon counts"
 
 
-# Row 20
+# Row 16
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_deleted_dataset_is_not_recreated_and_its_members_are_still_deleted(
     assert worker_harness.amazon.requests_to(DATASETS) == [], "nothing is created, nor even looked for"
 
 
-# Deletions of people: rows 15, 17, 18, 20 and 21
+# Deletions of people: rows 12, 14, 16 and 17
 
 
 def test_a_deletion_that_amazon_refuses_sets_off_the_alarm_and_parks_nothing(
@@ -151,7 +151,7 @@ def test_a_notice_is_parked_until_terms_are_accepted_and_it_is_redriven(
     assert (worker_harness.amazon.members(), keeps_identities(worker_harness)) == (set(), False)
 
 
-# Rows 8 and 14
+# Rows 6 and 11
 
 
 def test_without_the_job_queue_members_enter_and_an_erasure_is_repeated(

@@ -1,4 +1,4 @@
-"""Faults of Amazon's login: rows 27 to 29 of the fault matrix. test_amazon_client.py has every answer of the login.
+"""Faults of Amazon's login: rows 22 and 23 of the fault matrix. test_amazon_client.py has every answer of the login.
 
 Both APIs take the same token. So one of them is enough, except for what happens to changes without a token.
 """

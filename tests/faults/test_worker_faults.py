@@ -1,4 +1,4 @@
-"""What happens to changes while workers crash and AWS fails: rows 8 to 11, 14, 31 and 33 of the fault matrix."""
+"""What happens to changes while workers crash and AWS fails: rows 6 to 8, 11, 25 and 27 of the fault matrix."""
 
 import asyncio
 import json
@@ -76,7 +76,7 @@ def run_killed(worker_harness: WorkerHarness, call: str | None, *, after: int = 
     )
 
 
-# Rows 8 and 9
+# Row 6
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_worker_stopped_by_its_timeout_loses_nothing(worker_harness: WorkerHar
     assert worker_harness.amazon.members() == {"cust_1", "cust_2"}
 
 
-# Rows 10 and 11
+# Rows 7 and 8
 
 
 def test_a_concurrent_enter_and_exit_leave_the_member_out(worker_harness: WorkerHarness) -> None:
@@ -149,7 +149,7 @@ def test_a_concurrent_enter_and_exit_leave_the_member_out(worker_harness: Worker
     assert worker_harness.amazon.request_count() <= 3
 
 
-# Row 14
+# Row 11
 
 
 @pytest.mark.parametrize("call", [READ, WRITE])
@@ -167,7 +167,7 @@ def test_nothing_is_acknowledged_without_the_membership_table(
     assert worker_harness.amazon.members() == {"cust_1"}
 
 
-# The job queue is part of row 14: without it an upload is not done. Uploads to datasets have no job
+# The job queue is part of row 11: without it an upload is not done. Uploads to datasets have no job
 
 
 @ONE_API
@@ -196,7 +196,7 @@ def test_an_untracked_job_is_tracked_before_its_upload_is_repeated(
     assert len(jobs) >= (2 if is_alone else 1)
 
 
-# Rows 31 and 33
+# Rows 25 and 27
 
 
 def test_ten_thousand_changes_of_one_member_become_one_record() -> None:
