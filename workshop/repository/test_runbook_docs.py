@@ -86,7 +86,9 @@ def test_every_alarm_section_has_all_its_parts_in_order(alarm: str) -> None:
 
 
 SAID = {2: "twice", 3: "three", 5: "five", 10: "ten", 20: "a fifth", 100: "a hundred"}  # counts and percent
-SAID |= {300: "five minutes", 1_800: "30 minutes", 259_200: "three days"}  # seconds
+SECONDS = {300: "five minutes", 1_800: "30 minutes", 259_200: "three days"}
+SAID |= SECONDS
+LINK = r"\[(\w+)\]\((?:runbook\.md)?#\w+\)"
 THRESHOLDS = {name: RESOURCES[name]["Properties"].get("Threshold") for name in ALARMS}
 
 
@@ -95,6 +97,16 @@ def test_the_template_its_description_and_the_runbook_say_the_same_threshold(ala
     section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0].split("**Safe:**")[0]
     for text in (RESOURCES[alarm]["Properties"]["AlarmDescription"], section):
         assert SAID[THRESHOLDS[alarm]] in text.lower()
+
+
+def test_a_sentence_that_links_an_alarm_says_after_how_long_it_goes_off() -> None:
+    texts = [" ".join(path.read_text().split()) for path in DOCS.rglob("*.md")]
+    said = {pair for text in texts for pair in re.findall(rf"{LINK} after (\w+ \w+)", text)}
+    said |= {pair[::-1] for text in texts for pair in re.findall(rf"for (\w+ \w+), see {LINK}", text)}
+    ages = {alarm: SECONDS[each] for alarm, each in THRESHOLDS.items() if isinstance(each, int) and each in SECONDS}
+    assert {alarm: after for alarm, after in said if alarm in ages} == {
+        alarm: ages[alarm] for alarm in ("OldestMessageAge", "AuditLag")
+    }
 
 
 def test_the_card_for_the_night_is_ten_lines_to_type() -> None:
