@@ -137,7 +137,7 @@ def test_the_longest_wait_of_an_hour_is_derived_from_queue_and_worker_metrics(
     assert waits_of(**{name: from_noon(values) for name, values in known.items()}) == from_noon(wait)
 
 
-def waits_of(**known: Mapping[int, float]) -> Mapping[int, float]:
+def waits_of(**known: Mapping[int, float]) -> dict[int, float]:
     names = ("oldest", "deferred", "waiting", "crashes", "visible", "invocations")
     nothing: dict[str, Mapping[int, float]] = {name: {} for name in names}
     return longest_waits(**(nothing | known))
