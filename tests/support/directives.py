@@ -31,3 +31,7 @@ def flatten(value: Any, separator: str, **options: Any) -> Directive:
 
 def either(test: str, value: Any, then: Any, otherwise: Any) -> Directive:
     return {"@if": {test: value, "then": then, "else": otherwise}}
+
+
+def transform(apply: Any, mapping: Any) -> Directive:
+    return {"@transform": {"apply": apply, "mapping": mapping}}

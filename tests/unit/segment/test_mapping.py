@@ -24,7 +24,7 @@ from audience_sync.segment.directives.values import (
 )
 from audience_sync.segment.mapping import DIRECTIVES, compile_directive, resolve
 from tests.support.builders import sha256
-from tests.support.directives import case, decode, either, encode, flatten, merge, replace
+from tests.support.directives import case, decode, either, encode, flatten, merge, replace, transform
 from tests.support.steps import counted_steps
 
 EVENT = {
@@ -128,9 +128,7 @@ LIST: Json = {"@path": "$.products"}
             [{"u": sha256("2")}],
             id="arrayPath: an object",
         ),
-        pytest.param(
-            {"@transform": {"apply": {"a": LOWER}, "mapping": {"b": {"@path": "$.a"}}}}, {"b": "cust_1"}, id="transform"
-        ),
+        pytest.param(transform({"a": LOWER}, {"b": {"@path": "$.a"}}), {"b": "cust_1"}, id="transform"),
         pytest.param(
             merge("right", {"@arrayPath": [LOWER]}),
             {"0": "c", "1": "u", "2": "s", "3": "t", "4": "_", "5": "1"},
@@ -318,12 +316,7 @@ def test_replace_takes_its_pattern_literally(options: dict[str, Json], text: Any
             merge("right", {"a": 1}, {"a": {"@path": "$.x"}}), {}, id="merge: a key without a value still wins"
         ),
         pytest.param(
-            {
-                "@transform": {
-                    "apply": {"u": {"@path": "$.userId"}},
-                    "mapping": {"v": {"@path": "$.u"}, "w": {"@path": "$.n"}},
-                }
-            },
+            transform({"u": {"@path": "$.userId"}}, {"v": {"@path": "$.u"}, "w": {"@path": "$.n"}}),
             {"v": "cust_1"},
             id="transform sees only what was applied",
         ),
@@ -360,86 +353,64 @@ def test_sha256_hashes_strings_and_numbers_only(value: Any, expected: str | None
 @pytest.mark.parametrize(
     ("directive", "position", "remedy"),
     [
-        pytest.param({"@pat": "$.a"}, "f", "did you mean @path?", id="unknown directive"),
-        pytest.param({"@path": "$.a", "@case": {}}, "f", "2 directives in one object", id="two directives"),
-        pytest.param({"@path": "$.a", "b": 1}, "f", "@path has other keys beside it; give it", id="beside other keys"),
+        pytest.param({"@pat": "$.a"}, "", "did you mean @path?", id="unknown directive"),
+        pytest.param({"@path": "$.a", "@case": {}}, "", "2 directives in one object", id="two directives"),
+        pytest.param({"@path": "$.a", "b": 1}, "", "@path has other keys beside it; give it", id="beside other keys"),
         pytest.param(
             {"@liquid": "{{ a | upcase }}"},
-            "f.@liquid",
+            ".@liquid",
             "Liquid templates are not read here; write it with @template, @if, @case or @replace",
             id="liquid",
         ),
-        pytest.param({"@path": 5}, "f.@path", "must be a string or a directive", id="path: number"),
-        pytest.param({"@path": "$.a[*].b"}, "f.@path", "bad path", id="path: wildcard"),
-        pytest.param({"@template": "{{ a[*] }}"}, "f.@template", "bad path", id="template: wildcard"),
-        pytest.param({"@if": {"then": 1}}, "f.@if", "neither exists nor blank", id="if: no condition"),
-        pytest.param({"@if": {"exists": 1, "then": {"@x": 1}}}, "f.@if.then", "unknown directive @x", id="if: nested"),
+        pytest.param({"@path": 5}, ".@path", "must be a string or a directive", id="path: number"),
+        pytest.param({"@path": "$.a[*].b"}, ".@path", "bad path", id="path: wildcard"),
+        pytest.param({"@template": "{{ a[*] }}"}, ".@template", "bad path", id="template: wildcard"),
+        pytest.param({"@if": {"then": 1}}, ".@if", "neither exists nor blank", id="if: no condition"),
+        pytest.param({"@if": {"exists": 1, "then": {"@x": 1}}}, ".@if.then", "unknown directive @x", id="if: nested"),
         pytest.param(
-            {"@if": {"exist": 1}}, "f.@if", "unknown option exist (did you mean exists?); al", id="if: misspelt"
+            {"@if": {"exist": 1}}, ".@if", "unknown option exist (did you mean exists?); al", id="if: misspelt"
         ),
-        pytest.param({"@case": {"operator": "title"}}, "f.@case.operator", "lower, upper", id="case: operator"),
-        pytest.param({"@case": {"value": "a"}}, "f.@case", "operator is missing", id="case: no operator"),
-        pytest.param(case("lower", 5), "f.@case.value", "must be a string", id="case: number"),
-        pytest.param(replace("a", ""), "f.@replace.pattern", "1 to 10", id="replace: empty pattern"),
-        pytest.param(replace("a", "😀" * 6), "f.@replace.pattern", "1 to 10", id="replace: 12 units"),
+        pytest.param({"@case": {"operator": "title"}}, ".@case.operator", "lower, upper", id="case: operator"),
+        pytest.param({"@case": {"value": "a"}}, ".@case", "operator is missing", id="case: no operator"),
+        pytest.param(case("lower", 5), ".@case.value", "must be a string", id="case: number"),
+        pytest.param(replace("a", ""), ".@replace.pattern", "1 to 10", id="replace: empty pattern"),
+        pytest.param(replace("a", "😀" * 6), ".@replace.pattern", "1 to 10", id="replace: 12 units"),
         pytest.param(
-            replace("a", "a", replacement="a" * 11),
-            "f.@replace.replacement",
-            "up to 10",
-            id="replace: long replacement",
+            replace("a", "a", replacement="a" * 11), ".@replace.replacement", "up to 10", id="replace: long replacement"
         ),
-        pytest.param(replace("a", "a", replacement="$'"), "f.@replace.replacement", "write $$", id="replace: $'"),
+        pytest.param(replace("a", "a", replacement="$'"), ".@replace.replacement", "write $$", id="replace: $'"),
+        pytest.param(replace("a", "a", **{"global": 1}), ".@replace.global", "true, false", id="replace: global"),
+        pytest.param({"@arrayPath": ["$.a", "$.b"]}, ".@arrayPath.1", "not an object", id="arrayPath: text as shape"),
         pytest.param(
-            {"@replace": {"value": "a", "pattern": "a", "global": 1}},
-            "f.@replace.global",
-            "true, false",
-            id="replace: global",
+            {"@merge": {"objects": {}, "direction": "left"}}, ".@merge.objects", "not a list", id="merge: object"
         ),
-        pytest.param({"@arrayPath": ["$.a", "$.b"]}, "f.@arrayPath.1", "not an object", id="arrayPath: text as shape"),
-        pytest.param(
-            {"@merge": {"objects": {}, "direction": "left"}}, "f.@merge.objects", "not a list", id="merge: object"
-        ),
-        pytest.param({"@json": {"mode": "both", "value": "a"}}, "f.@json.mode", "encode, decode", id="json: mode"),
-        pytest.param(encode({"@x": 1}), "f.@json.value", "unknown directive", id="json: value"),
-        pytest.param(encode(""), "f.@json.value", "empty", id="json: empty"),
-        pytest.param(flatten({}, ""), "f.@flatten.separator", "at least one", id="flatten: empty"),
-        pytest.param({"@flatten": {"zzz": 1}}, "f.@flatten", "zzz; allowed: value, separator, omitArrays", id="option"),
-        pytest.param({"@case": {"@path": "$.a"}}, "f.@case", "not an object of options", id="case: a directive"),
-        pytest.param({f"@{'x' * 39}": 1}, "f", f"unknown directive @{'x' * 39}; docs", id="a name of 40 characters"),
-        pytest.param({f"@{'x' * 40}": 1}, "f", f"unknown directive @{'x' * 39}…; docs", id="a longer name"),
-        pytest.param(
-            {"@merge": {"objects": [], "direction": "up"}}, "f.@merge.direction", "right, left", id="merge: up"
-        ),
-        pytest.param(
-            {"@transform": {"apply": 5, "mapping": {}}},
-            "f.@transform.apply",
-            "must be an object",
-            id="transform: apply",
-        ),
-        pytest.param(
-            {"@transform": {"apply": {}, "mapping": 5}},
-            "f.@transform.mapping",
-            "must be an object",
-            id="transform: mapping",
-        ),
-        pytest.param(flatten({}, "_", omitArrays=1), "f.@flatten.omitArrays", "true, false", id="flatten: lists"),
-        pytest.param(flatten({"@x": 1}, "_"), "f.@flatten.value", "unknown directive", id="flatten: value"),
-        pytest.param(flatten({}, LONGEST), "f.@flatten.separator", "shorten it", id="flatten: long"),
-        pytest.param(replace({"@x": 1}, "a"), "f.@replace.value", "unknown directive", id="replace: value"),
-        pytest.param(replace("a", "a", ignorecase=1), "f.@replace.ignorecase", "true, false", id="replace: case"),
-        pytest.param({"@arrayPath": ["$.a", {}, 1]}, "f.@arrayPath", "not a list of a path", id="arrayPath: three"),
-        pytest.param({"@arrayPath": [5]}, "f.@arrayPath.0", "must be a string", id="arrayPath: a number"),
-        pytest.param({"@sha256": True}, "f.@sha256", "must be a string or a directive", id="sha256: boolean"),
-        pytest.param([{"a": [{"@x": 1}]}], "f.0.a.0", "unknown directive", id="inside lists and objects"),
-        pytest.param({"a": {1: 2}}, "f.a", "a key that is not a string", id="not JSON: key"),
-        pytest.param({"a": float("nan")}, "f.a", "not a JSON value", id="not JSON: NaN"),
-        pytest.param("a" * (MAX_CHARACTERS + 1), "f", "shorten it", id="long text"),
-        pytest.param({"@path": "a." * MAX_CHARACTERS}, "f.@path", "shorten it", id="long path"),
-        pytest.param({"@template": "a" * (MAX_CHARACTERS + 1)}, "f.@template", "shorten it", id="long template"),
+        pytest.param({"@json": {"mode": "both", "value": "a"}}, ".@json.mode", "encode, decode", id="json: mode"),
+        pytest.param(encode({"@x": 1}), ".@json.value", "unknown directive", id="json: value"),
+        pytest.param(encode(""), ".@json.value", "empty", id="json: empty"),
+        pytest.param(flatten({}, ""), ".@flatten.separator", "at least one", id="flatten: empty"),
+        pytest.param({"@flatten": {"zzz": 1}}, ".@flatten", "zzz; allowed: value, separator, omitArrays", id="option"),
+        pytest.param({"@case": {"@path": "$.a"}}, ".@case", "not an object of options", id="case: a directive"),
+        pytest.param({f"@{'x' * 39}": 1}, "", f"unknown directive @{'x' * 39}; docs", id="a name of 40 characters"),
+        pytest.param({f"@{'x' * 40}": 1}, "", f"unknown directive @{'x' * 39}…; docs", id="a longer name"),
+        pytest.param(merge("up"), ".@merge.direction", "right, left", id="merge: up"),
+        pytest.param(transform(5, {}), ".@transform.apply", "must be an object", id="transform: apply"),
+        pytest.param(transform({}, 5), ".@transform.mapping", "must be an object", id="transform: mapping"),
+        pytest.param(flatten({}, "_", omitArrays=1), ".@flatten.omitArrays", "true, false", id="flatten: lists"),
+        pytest.param(flatten({"@x": 1}, "_"), ".@flatten.value", "unknown directive", id="flatten: value"),
+        pytest.param(flatten({}, LONGEST), ".@flatten.separator", "shorten it", id="flatten: long"),
+        pytest.param(replace({"@x": 1}, "a"), ".@replace.value", "unknown directive", id="replace: value"),
+        pytest.param(replace("a", "a", ignorecase=1), ".@replace.ignorecase", "true, false", id="replace: case"),
+        pytest.param({"@arrayPath": ["$.a", {}, 1]}, ".@arrayPath", "not a list of a path", id="arrayPath: three"),
+        pytest.param({"@arrayPath": [5]}, ".@arrayPath.0", "must be a string", id="arrayPath: a number"),
+        pytest.param({"@sha256": True}, ".@sha256", "must be a string or a directive", id="sha256: boolean"),
+        pytest.param([{"a": [{"@x": 1}]}], ".0.a.0", "unknown directive", id="inside lists and objects"),
+        pytest.param({"a": {1: 2}}, ".a", "a key that is not a string", id="not JSON: key"),
+        pytest.param({"a": float("nan")}, ".a", "not a JSON value", id="not JSON: NaN"),
+        pytest.param("a" * (MAX_CHARACTERS + 1), "", "shorten it", id="long text"),
+        pytest.param({"@path": "a." * MAX_CHARACTERS}, ".@path", "shorten it", id="long path"),
+        pytest.param({"@template": "a" * (MAX_CHARACTERS + 1)}, ".@template", "shorten it", id="long template"),
         *(
-            pytest.param(
-                {"@template": template}, "f.@template", f"the {{{{ at character {at} is {fault}; ", id=template
-            )
+            pytest.param({"@template": template}, ".@template", f"the {{{{ at character {at} is {fault}; ", id=template)
             for template, at, fault in [
                 ("loy-{{ traits.customer.number }", 5, "not closed"),
                 ("loy-{{", 5, "not closed"),
@@ -450,14 +421,14 @@ def test_sha256_hashes_strings_and_numbers_only(value: Any, expected: str | None
                 ("a{{}}", 2, "empty"),
             ]
         ),
-        pytest.param([1] * MAX_SIZE, f"f.{MAX_SIZE - 1}", "split the mapping", id="many values"),
-        pytest.param({"\n": {"@x": 1}}, r"f.\n…", "unknown directive", id="a name that would break the line"),
+        pytest.param([1] * MAX_SIZE, f".{MAX_SIZE - 1}", "split the mapping", id="many values"),
+        pytest.param({"\n": {"@x": 1}}, r".\n…", "unknown directive", id="a name that would break the line"),
     ],
 )
 def test_an_invalid_directive_is_refused_with_position_and_remedy(directive: Json, position: str, remedy: str) -> None:
     with pytest.raises(InvalidMapping) as refusal:
         compile_directive(directive, at="f")
-    assert str(refusal.value).startswith(f"{position}: ")
+    assert str(refusal.value).startswith(f"f{position}: ")
     assert remedy in str(refusal.value)
 
 
