@@ -19,7 +19,7 @@ from audience_sync.segment.directives.values import MAX_TEXT, MAX_VALUES, UNDEFI
 from audience_sync.segment.mapping import compile_directive, resolve
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger, matches
-from tests.support.directives import case, decode, encode, flatten, merge, replace
+from tests.unit.segment.directives import case, decode, encode, flatten, merge, replace
 from tests.unit.segment.test_mapping import Json, json_values, loose_directives
 
 A: Json = {"@path": "$.a"}

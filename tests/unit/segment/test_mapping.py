@@ -24,8 +24,8 @@ from audience_sync.segment.directives.values import (
 )
 from audience_sync.segment.mapping import DIRECTIVES, compile_directive, resolve
 from tests.support.builders import sha256
-from tests.support.directives import case, decode, either, encode, flatten, merge, replace, transform
 from tests.support.steps import counted_steps
+from tests.unit.segment.directives import case, decode, either, encode, flatten, merge, replace, transform
 
 EVENT = {
     "userId": "cust_1",

@@ -13,7 +13,7 @@ from audience_sync.segment.default_mapping import DEFAULT_MAPPING, first_passing
 from audience_sync.segment.directives.values import MAX_TEXT
 from audience_sync.segment.mapping_config import MAX_MAPPINGS, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from tests.support.directives import case, either, encode, merge, replace
+from tests.unit.segment.directives import case, either, encode, merge, replace
 
 FIELD = {"external_user_id": {"@path": "$.userId"}}
 
