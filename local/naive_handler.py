@@ -8,9 +8,11 @@ from uuid import uuid4
 
 import requests
 
+from audience_sync.fields import FIELDS
 from local import resources
 
 ADVERTISER = 590071284455661234  # of the demo's audience
+NAMES = {field.name: field.sent_name for field in FIELDS}
 ACTIONS = {"Audience Entered": "CREATE", "Audience Exited": "DELETE"}
 
 
@@ -43,5 +45,5 @@ class NaiveHandler:
 
 def _record(event: dict[str, Any]) -> dict[str, Any]:
     hashed = sha256(event["context"]["traits"]["email"].strip().lower().encode()).hexdigest()
-    record = {"externalUserId": event["userId"], "action": ACTIONS[event["event"]], "countryCode": "US"}
-    return record | {"hashedPII": [{"email": hashed}]}
+    record = {NAMES["external_user_id"]: event["userId"], "action": ACTIONS[event["event"]], NAMES["country"]: "US"}
+    return record | {"hashedPII": [{NAMES["email"]: hashed}]}

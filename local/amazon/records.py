@@ -15,7 +15,9 @@ type Consent = Literal["absent", "given", "denied"]
 
 _UPLOAD_FIELDS = frozenset({"audienceId", "records", "targetResource"})
 _RECORD_FIELDS = frozenset({"externalUserId", "action", "countryCode", "hashedPII", "userConsent", "measurements"})
-_PII_FIELDS = frozenset({"email", "phone", "firstname", "lastname", "address", "city", "state", "postal"})
+_LEDGER_NAMES = {  # by the names in an upload
+    name: name for name in ("email", "phone", "firstname", "lastname", "address", "city", "state", "postal")
+}
 _CONSENT_VALUES = frozenset({"DENIED", "GRANTED", "NOT_APPLICABLE", "UNKNOWN"})
 _USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -83,12 +85,12 @@ def _identities(listed: Any) -> tuple[Identity, ...]:
     if type(listed) is not list or not 1 <= len(listed) <= MAX_IDENTITIES:
         raise Refusal(f"hashedPII must hold 1 to {MAX_IDENTITIES} entries")
     for identity in listed:
-        if type(identity) is not dict or not identity or not identity.keys() <= _PII_FIELDS:
+        if type(identity) is not dict or not identity or not identity.keys() <= _LEDGER_NAMES.keys():
             raise Refusal("hashedPII entry is empty or has an unknown property")
         for field, digest in identity.items():
             if type(digest) is not str or not _SHA256.fullmatch(digest) or digest == _SHA256_OF_NOTHING:
                 raise Refusal(f"hashedPII.{field} is not the lowercase SHA-256 of a value")
-    return tuple([tuple(identity.items()) for identity in listed])
+    return tuple([tuple([(_LEDGER_NAMES[name], digest) for name, digest in identity.items()]) for identity in listed])
 
 
 def _consent(value: Any) -> tuple[Consent, str | None]:

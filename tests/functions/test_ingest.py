@@ -115,12 +115,6 @@ def test_a_signed_event_needs_no_key(cloud: Cloud) -> None:
     assert post(cloud, ENTERED, JSON | {"x-signature": signature})[0] == 200
 
 
-def test_a_batch_signed_over_its_first_event_needs_a_key(cloud: Cloud) -> None:
-    body, headers = segment_request(people(2), EVENT_KEY, SIGNING_SECRET)
-    del headers["authorization"]
-    assert post(cloud, body, headers)[0] == 401
-
-
 def test_work_grows_linearly_with_the_number_of_events(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handler, "BUDGET", LONG_TIMEOUT)
     monkeypatch.setattr(handler, "client", client)

@@ -70,7 +70,7 @@ def test_every_field_has_a_value_here() -> None:
 
 def test_the_member_and_the_audience_reach_amazon() -> None:
     sent = leaves(upload("external_user_id", "audience_id", "email"))
-    names = {field.name: field.amazon_name for field in FIELDS}
+    names = {field.name: field.sent_name for field in FIELDS}
     assert sent[names["external_user_id"]] == VALUES["external_user_id"]
     assert str(sent[names["audience_id"]]) == VALUES["audience_id"]
 
@@ -79,21 +79,21 @@ def test_the_member_and_the_audience_reach_amazon() -> None:
 def test_every_field_reaches_amazon_under_its_name(field: MappedField) -> None:
     other = "phone" if field.name == "email" else "email"  # an addition needs an identifier
     without, with_it = (upload("external_user_id", "audience_id", other, *names) for names in ([], [field.name]))
-    assert field.amazon_name not in leaves(without)
-    assert leaves(with_it)[field.amazon_name]
+    assert field.sent_name not in leaves(without)
+    assert leaves(with_it)[field.sent_name]
     assert read_upload(with_it).records
 
 
 def test_amazon_accepts_all_fields_together() -> None:
     body = upload(*VALUES)
-    assert {field.amazon_name for field in FIELDS} <= leaves(body).keys()
+    assert {field.sent_name for field in FIELDS} <= leaves(body).keys()
     assert read_upload(body).records
 
 
 @pytest.mark.parametrize("field", IDENTIFIERS, ids=lambda field: field.name)
 def test_an_identifier_is_sent_as_its_digest(field: MappedField) -> None:
     body = upload("external_user_id", "audience_id", "country", field.name)
-    assert leaves(body)[field.amazon_name] == normalize.identifier(field.name, VALUES[field.name], VALUES["country"])
+    assert leaves(body)[field.sent_name] == normalize.identifier(field.name, VALUES[field.name], VALUES["country"])
 
 
 def test_every_identifier_has_a_normalization_rule() -> None:

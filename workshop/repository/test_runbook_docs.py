@@ -87,7 +87,9 @@ def test_every_alarm_section_has_all_its_parts_in_order(alarm: str) -> None:
 
 
 SAID = {2: "twice", 3: "three", 5: "five", 10: "ten", 20: "a fifth", 100: "a hundred"}  # counts and percent
-SAID |= {300: "five minutes", 1_800: "30 minutes", 259_200: "three days"}  # seconds
+SECONDS = {300: "five minutes", 1_800: "30 minutes", 259_200: "three days"}
+SAID |= SECONDS
+LINK = r"\[(\w+)\]\((?:runbook\.md)?#\w+\)"
 THRESHOLDS = {name: RESOURCES[name]["Properties"].get("Threshold") for name in ALARMS}
 
 
@@ -103,6 +105,16 @@ def test_a_section_names_the_parameters_of_the_alarms_description(alarm: str) ->
     section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0]
     named = set(re.findall(r"\w+", RESOURCES[alarm]["Properties"]["AlarmDescription"])) & PARAMETERS
     assert {name for name in named if f"`{name}`" not in section} == set()
+
+
+def test_a_sentence_that_links_an_alarm_says_after_how_long_it_goes_off() -> None:
+    texts = [" ".join(path.read_text().split()) for path in DOCS.rglob("*.md")]
+    said = {pair for text in texts for pair in re.findall(rf"{LINK} after (\w+ \w+)", text)}
+    said |= {pair[::-1] for text in texts for pair in re.findall(rf"for (\w+ \w+), see {LINK}", text)}
+    ages = {alarm: SECONDS[each] for alarm, each in THRESHOLDS.items() if isinstance(each, int) and each in SECONDS}
+    assert {alarm: after for alarm, after in said if alarm in ages} == {
+        alarm: ages[alarm] for alarm in ("OldestMessageAge", "AuditLag")
+    }
 
 
 def test_the_card_for_the_night_is_ten_lines_to_type() -> None:

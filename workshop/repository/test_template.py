@@ -669,6 +669,14 @@ def test_the_dashboard_shows_as_many_metrics_as_the_cost_guide_states() -> None:
     assert f"ours shows up to {most})" in (ROOT / "docs/cost.md").read_text(encoding="utf-8")
 
 
+def test_the_line_of_an_alarm_on_the_dashboard_is_at_its_threshold() -> None:
+    (line,) = re.findall(r'"OldestDeferredChangeAge", .*"horizontal": (\[.*?\])', _dashboard(**WITH_ALL))
+    assert json.loads(line) == [{"label": "alarm", "value": _properties("DeliveryStalled")["Threshold"]}]
+    assert _properties("OldestMessageAge")["Threshold"] == _properties("DeliveryStalled")["Threshold"], (
+        "one line for both"
+    )
+
+
 def test_the_widgets_of_the_dashboard_do_not_overlap() -> None:
     taken: set[tuple[int, int]] = set()
     for widget in WIDGETS:

@@ -17,11 +17,17 @@ class MappedField:
 
     name: str  # in a mapping
     kind: FieldKind  # record: who, which audience, which country; identifier: hashed; consent: a consent signal
-    amazon_name: str  # in an upload
+    amazon_name: str  # of the audience API, in messages, dead letters and rows too; never changes
     personal: bool = False  # a mapping must not give all members the same value
     code: str = ""  # of an identifier in members' rows: one letter that never changes
     data_manager_name: str = ""  # of an identifier in a dataset
+    sent_as: str = ""  # in an upload, if the audience API has renamed it
     is_listed: bool = False  # a list of values gives a member several identities
+
+    @property
+    def sent_name(self) -> str:
+        """The name in an upload to the audience API."""
+        return self.sent_as or self.amazon_name
 
 
 FIELDS = (

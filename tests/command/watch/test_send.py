@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from audience_sync.amazon_ads.advertiser_audiences.records import encode_record
 from audience_sync.amazon_ads.data_manager.client import NO_UPLOAD_ID
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.job import JobReport, Sizes
+from audience_sync.amazon_ads.upload import Target
 from audience_sync.errors import AudienceSyncError, Unavailable
 from audience_sync.members.member_state import Timing
 from audience_sync.members.member_step import apply_changes
@@ -43,7 +45,7 @@ from audience_sync_cli.watch.sent import Sent
 from audience_sync_cli.watch.ways import Posted
 from tests.command.conftest import NOW, Deployment, Printed, change
 from tests.support.aws_fixtures import AUDIENCE, EVENT_KEY
-from tests.support.builders import sha256
+from tests.support.builders import sha256, upload_of
 
 if TYPE_CHECKING:
     from audience_sync_cli.stack.blockers import Blocker
@@ -368,11 +370,10 @@ def job(deployment: Deployment) -> Job:
     headers = {"Authorization": f"Bearer {token}", "Amazon-Advertising-API-ClientId": client}
 
     def upload(member: str) -> str:
-        record = change(member).record | {"countryCode": "US"}
-        body = {"audienceId": int(AUDIENCE.audience_id), "records": [record]}
+        record = encode_record(change(member).record | {"countryCode": "US"})
         answer = requests.post(
             f"{deployment.amazon}/amc/audiences/records",
-            data=json.dumps(body),
+            data=upload_of(Target(AUDIENCE.audience_id), record).body(),
             headers=headers | {"Content-Type": media, "Accept": media},
             timeout=10,
         )

@@ -1,6 +1,7 @@
 """Which requests are authenticated, which are refused, and when no secret can decide."""
 
 import base64
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -37,46 +38,51 @@ def authenticate(headers: dict[str, str], body: bytes = BODY, stored: dict[str, 
     return Keyring.from_json(stored).authenticate_events(headers, body, now=NOW)
 
 
+def for_audiences(
+    headers: dict[str, str], query: dict[str, str] | None = None, stored: dict[str, Any] = STORED
+) -> Authenticated:
+    """Authenticate a request about audiences."""
+    return Keyring.from_json(stored).authenticate_audiences(headers, query or {}, now=NOW)
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def api_key(key: str) -> dict[str, str]:
+    return {"x-api-key": key}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param(bearer(EVENT_KEY), id="Bearer"),
+        pytest.param({"authorization": f"bearer  {EVENT_KEY} "}, id="Bearer, untidy"),
+        pytest.param({"authorization": basic(EVENT_KEY)}, id="Basic, from user-info in the URL"),
+        pytest.param(api_key(EVENT_KEY), id="x-api-key"),
+        pytest.param({"authorization": f" {basic(EVENT_KEY).replace(' ', '   ')} "}, id="Basic, untidy"),
+        pytest.param(api_key(f" {EVENT_KEY} "), id="x-api-key, untidy"),
+        pytest.param(bearer(f"{EVENT_KEY},Bearer {EVENT_KEY}"), id="a header sent twice"),
+        pytest.param({"authorization": ", ".join([basic(EVENT_KEY)] * 3)}, id="a header sent three times"),
+        pytest.param(api_key(f"{EVENT_KEY}, {EVENT_KEY}"), id="x-api-key sent twice"),
+        pytest.param(api_key(EVENT_KEY) | bearer(OLD_EVENT_KEY), id="both keys"),
+        pytest.param(api_key(EVENT_KEY) | bearer("undefined"), id="Bearer undefined too"),
+    ],
+)
+def test_an_event_key_authenticates_in_each_header(headers: dict[str, str]) -> None:
+    assert authenticate(headers, BATCH) == Authenticated("eventKey", signature_unverified=False)
+
+
 @pytest.mark.parametrize(
     ("headers", "body", "entry"),
     [
-        pytest.param({"authorization": f"Bearer {EVENT_KEY}"}, BATCH, "eventKey", id="Bearer"),
-        pytest.param({"authorization": f"bearer  {EVENT_KEY} "}, BATCH, "eventKey", id="Bearer, untidy"),
-        pytest.param({"authorization": basic(EVENT_KEY)}, BATCH, "eventKey", id="Basic, from user-info in the URL"),
-        pytest.param({"x-api-key": EVENT_KEY}, BATCH, "eventKey", id="x-api-key"),
-        pytest.param(
-            {"authorization": f" {basic(EVENT_KEY).replace(' ', '   ')} "}, BATCH, "eventKey", id="Basic, untidy"
-        ),
-        pytest.param({"x-api-key": f" {EVENT_KEY} "}, BATCH, "eventKey", id="x-api-key, untidy"),
-        pytest.param(
-            {"authorization": f"Bearer {EVENT_KEY},Bearer {EVENT_KEY}"}, BATCH, "eventKey", id="a header sent twice"
-        ),
-        pytest.param(
-            {"authorization": ", ".join([basic(EVENT_KEY)] * 3)}, BATCH, "eventKey", id="a header sent three times"
-        ),
-        pytest.param({"x-api-key": f"{EVENT_KEY}, {EVENT_KEY}"}, BATCH, "eventKey", id="x-api-key sent twice"),
-        pytest.param(
-            {"authorization": f"Bearer {OLD_EVENT_KEY}"}, BATCH, "previousEventKey", id="the previous event key"
-        ),
-        pytest.param(
-            {"x-api-key": EVENT_KEY, "authorization": f"Bearer {OLD_EVENT_KEY}"}, BATCH, "eventKey", id="both keys"
-        ),
-        pytest.param(
-            {"x-api-key": EVENT_KEY, "authorization": "Bearer undefined"}, BATCH, "eventKey", id="Bearer undefined too"
-        ),
+        pytest.param(bearer(OLD_EVENT_KEY), BATCH, "previousEventKey", id="the previous event key"),
         pytest.param({"x-signature": sign(BODY, SIGNING)}, BODY, "signingSecret", id="a signature alone"),
-        pytest.param(
-            {"x-signature": sign(BODY, OLD_SIGNING)},
-            BODY,
-            "previousSigningSecret",
-            id="a signature under the previous secret",
-        ),
+        pytest.param({"x-signature": sign(BODY, OLD_SIGNING)}, BODY, "previousSigningSecret", id="the previous secret"),
         pytest.param({"x-signature": sign(BATCH, SIGNING)}, BATCH, "signingSecret", id="a batch signed whole"),
     ],
 )
-def test_a_valid_credential_authenticates_and_its_entry_is_named(
-    headers: dict[str, str], body: bytes, entry: str
-) -> None:
+def test_the_entry_of_a_valid_credential_is_named(headers: dict[str, str], body: bytes, entry: str) -> None:
     assert authenticate(headers, body) == Authenticated(entry, signature_unverified=False)
 
 
@@ -173,11 +179,11 @@ def test_an_unusable_event_key_fails_closed(secret: Any) -> None:
     ],
 )
 def test_a_request_without_a_credential_is_refused_whatever_is_stored(headers: dict[str, str], secret: Any) -> None:
-    keyring = Keyring.from_json({"eventKey": secret, "audienceKey": secret, "signingSecret": secret})
+    stored = {"eventKey": secret, "audienceKey": secret, "signingSecret": secret}
     with pytest.raises(CredentialMissing, match=r"^no valid credential$"):
-        keyring.authenticate_events(headers, BODY, now=NOW)
+        authenticate(headers, stored=stored)
     with pytest.raises(CredentialMissing, match=r"^no valid credential$"):
-        keyring.authenticate_audiences(headers, {"key": ""}, now=NOW)
+        for_audiences(headers, {"key": ""}, stored)
 
 
 @pytest.mark.parametrize("stored", [{"eventKey": EVENT_KEY}, {"eventKey": EVENT_KEY, "signingSecret": ""}])
@@ -191,9 +197,9 @@ def test_a_wrong_audience_key_is_refused_if_none_is_stored_and_a_503_if_it_is_we
     query = {"key": "any-key-at-all-0001"}
     for absent in ({}, {"audienceKey": ""}, {"eventKey": EVENT_KEY, "audienceKey": None}):
         with pytest.raises(Unauthorized):
-            Keyring.from_json(absent).authenticate_audiences({}, query, now=NOW)
+            for_audiences({}, query, absent)
     with pytest.raises(SecretUnusable):
-        Keyring.from_json({"audienceKey": "weak"}).authenticate_audiences({}, query, now=NOW)
+        for_audiences({}, query, {"audienceKey": "weak"})
 
 
 @pytest.mark.parametrize(
@@ -205,17 +211,14 @@ def test_a_wrong_audience_key_is_refused_if_none_is_stored_and_a_503_if_it_is_we
     ],
 )
 def test_an_audience_key_authenticates_for_audiences(headers: dict[str, str], query: dict[str, str]) -> None:
-    assert Keyring.from_json(STORED).authenticate_audiences(headers, query, now=NOW) == Authenticated("audienceKey")
+    assert for_audiences(headers, query) == Authenticated("audienceKey")
     with pytest.raises(Unauthorized):
-        Keyring.from_json(STORED | {"audienceKey": "another-audience-key-9"}).authenticate_audiences(
-            headers, query, now=NOW
-        )
+        for_audiences(headers, query, STORED | {"audienceKey": "another-audience-key-9"})
 
 
 def test_the_previous_audience_key_authenticates_for_audiences() -> None:
     stored = STORED | {"previousAudienceKey": "audience-key-previous-06"}
-    found = Keyring.from_json(stored).authenticate_audiences({"x-api-key": "audience-key-previous-06"}, {}, now=NOW)
-    assert found == Authenticated("previousAudienceKey")
+    assert for_audiences(api_key("audience-key-previous-06"), stored=stored) == Authenticated("previousAudienceKey")
 
 
 @pytest.mark.parametrize(
@@ -228,48 +231,38 @@ def test_the_previous_audience_key_authenticates_for_audiences() -> None:
     ],
 )
 def test_a_secret_needs_16_characters_four_of_them_different(secret: str, is_strong: bool) -> None:
-    keyring = Keyring.from_json({"audienceKey": secret})
-    if is_strong:
-        keyring.authenticate_audiences({"x-api-key": secret}, {}, now=NOW)
-    else:
-        with pytest.raises(SecretUnusable):
-            keyring.authenticate_audiences({"x-api-key": secret}, {}, now=NOW)
+    with nullcontext() if is_strong else pytest.raises(SecretUnusable):
+        for_audiences(api_key(secret), stored={"audienceKey": secret})
 
 
 def test_a_lone_surrogate_in_a_key_or_header_is_compared_without_an_error() -> None:
-    keyring = Keyring.from_json({"audienceKey": "half a character \ud800"})
     with pytest.raises(Unauthorized):
-        keyring.authenticate_audiences({"x-api-key": "half another \ud800"}, {}, now=NOW)
+        for_audiences(api_key("half another \ud800"), stored={"audienceKey": "half a character \ud800"})
 
 
 @pytest.mark.parametrize("query", [{}, {"key": ""}, {"key": EVENT_KEY}, {"key": "half a character \ud800"}])
 def test_nothing_else_authenticates_for_audiences(query: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
-        Keyring.from_json(STORED).authenticate_audiences({"x-signature": sign(BODY, SIGNING)}, query, now=NOW)
+        for_audiences({"x-signature": sign(BODY, SIGNING)}, query)
 
 
 SOURCES = STORED | {"eventKey.emea": "event-key-of-emea-00007", "audienceKey.emea": "audience-key-of-emea-08"}
 
 
 def test_a_source_key_authenticates_and_its_source_is_named() -> None:
-    keyring = Keyring.from_json(SOURCES)
-    event, audience = ({"x-api-key": SOURCES[entry]} for entry in ("eventKey.emea", "audienceKey.emea"))
+    event, audience = (api_key(SOURCES[entry]) for entry in ("eventKey.emea", "audienceKey.emea"))
     assert authenticate(event, BATCH, SOURCES) == Authenticated("eventKey.emea")
-    assert keyring.authenticate_audiences(audience, {}, now=NOW) == Authenticated("audienceKey.emea")
+    assert for_audiences(audience, stored=SOURCES) == Authenticated("audienceKey.emea")
     for wrong in (audience, {"x-api-key": "event-key-of-emea-00008"}):
         with pytest.raises(Unauthorized):
             authenticate(wrong, stored=SOURCES)
     with pytest.raises(Unauthorized):
-        keyring.authenticate_audiences(event, {}, now=NOW)
+        for_audiences(event, stored=SOURCES)
 
 
 def test_a_weak_source_key_is_ignored_and_signing_secrets_have_no_sources() -> None:
-    stored = STORED | {
-        "eventKey.weak": "changeme-changeme-1",
-        "eventKey.number": 7,
-        "signingSecret.emea": "s" + SIGNING,
-    }
-    keyring = Keyring.from_json(stored)
+    weak = {"eventKey.weak": "changeme-changeme-1", "eventKey.number": 7, "signingSecret.emea": "s" + SIGNING}
+    keyring = Keyring.from_json(STORED | weak)
     assert list(keyring.event_keys.by_entry) == ["eventKey", "previousEventKey"]
     assert list(keyring.signing_secrets.by_entry) == ["signingSecret", "previousSigningSecret"]
 
@@ -286,7 +279,7 @@ def ending(expires_on: Any) -> dict[str, Any]:
 
 def lets_in(stored: dict[str, Any], entry: str, now: float) -> bool:
     """Return whether a key of the source lets a request in. Otherwise it must be refused as any wrong key is."""
-    keyring, headers = Keyring.from_json(stored), {"x-api-key": SOURCES[entry]}
+    keyring, headers = Keyring.from_json(stored), api_key(SOURCES[entry])
     try:
         if entry == "eventKey.emea":
             keyring.authenticate_events(headers, BODY, now=now)
@@ -337,7 +330,7 @@ def test_a_key_that_expires_within_14_days_is_reported(days: int, expires_soon: 
     last = datetime.fromtimestamp(NOW + days * DAY, UTC).date().isoformat()
     event, audience = ({"x-api-key": SOURCES[entry]} for entry in OF_EMEA)
     assert authenticate(event, stored=ending(last)) == Authenticated("eventKey.emea", expires_soon=expires_soon)
-    assert Keyring.from_json(ending(last)).authenticate_audiences(audience, {}, now=NOW).expires_soon is expires_soon
+    assert for_audiences(audience, stored=ending(last)).expires_soon is expires_soon
 
 
 def test_only_source_keys_may_expire() -> None:

@@ -12,62 +12,41 @@ def consent_of(fields: dict[str, Any], country: str | None, policy: ConsentPolic
     return user_consent([fields.get(name) for name in SIGNALS], country, policy)
 
 
+GRANTED = {"amzn_user_data": "GRANTED", "amzn_ad_storage": "GRANTED"}
+BOTH = {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}}
+STORAGE = {"amzn": {"amznAdStorage": "GRANTED"}}
+
+
 @pytest.mark.parametrize(
-    ("fields", "country", "expected"),
+    ("fields", "country", "consent"),
     [
-        pytest.param({}, "US", {}, id="no signal"),
-        pytest.param(
-            {"amzn_user_data": "granted", "amzn_ad_storage": "GRANTED"},
-            "DE",
-            {
-                "geo": {"countryCode": "DE"},
-                "consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}},
-            },
-            id="in small letters",
-        ),
-        pytest.param(
-            {"amzn_user_data": "GRANTED", "amzn_ad_storage": "GRANTED"},
-            "DE",
-            {
-                "geo": {"countryCode": "DE"},
-                "consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}},
-            },
-            id="both as Amazon writes them",
-        ),
-        pytest.param(
-            {"amzn_user_data": True},
-            "US",
-            {"geo": {"countryCode": "US"}, "consent": {"amzn": {"amznUserData": "GRANTED"}}},
-            id="one of the two is enough",
-        ),
-        pytest.param(
-            {"amzn_ad_storage": "GRANTED"},
-            "US",
-            {"geo": {"countryCode": "US"}, "consent": {"amzn": {"amznAdStorage": "GRANTED"}}},
-            id="storage alone, where no consent is needed",
-        ),
-        pytest.param(
-            {"tcf": " CPx ", "gpp": "DBA"},
-            "FR",
-            {"geo": {"countryCode": "FR"}, "consent": {"tcf": "CPx", "gpp": "DBA"}},
-            id="TCF and GPP",
-        ),
-        pytest.param({"amzn_user_data": "NOT_APPLICABLE"}, "US", {}, id="not applicable counts as absent"),
-        pytest.param(
-            {"ip": "203.0.113.7"}, "US", {"geo": {"ipAddress": "203.0.113.7"}}, id="an IP address that was mapped"
-        ),
-        pytest.param(
-            {"ip": " 203.0.113.7\n"}, "US", {"geo": {"ipAddress": "203.0.113.7"}}, id="an IP address in white space"
-        ),
-        pytest.param(
-            {"ip": "fe80::1%ada@example.com"}, "US", {}, id="an IP address with a zone, which may hold anything"
-        ),
-        pytest.param({"amzn_user_data": " "}, "US", {}, id="an empty signal counts as absent"),
-        pytest.param({"ip": "not an address"}, "US", {}, id="an IP address that is none"),
+        pytest.param({"amzn_user_data": "granted", "amzn_ad_storage": "GRANTED"}, "DE", BOTH, id="in small letters"),
+        pytest.param(GRANTED, "DE", BOTH, id="both as Amazon writes them"),
+        pytest.param({"amzn_user_data": True}, "US", {"amzn": {"amznUserData": "GRANTED"}}, id="one of the two"),
+        pytest.param({"amzn_ad_storage": "GRANTED"}, "US", STORAGE, id="storage alone, where no consent is needed"),
+        pytest.param({"tcf": " CPx ", "gpp": "DBA"}, "FR", {"tcf": "CPx", "gpp": "DBA"}, id="TCF and GPP"),
     ],
 )
-def test_consent_is_sent_in_amazons_spelling(fields: dict[str, Any], country: str, expected: dict[str, Any]) -> None:
-    assert consent_of(fields, country, "require") == expected
+def test_consent_is_sent_in_amazons_spelling(fields: dict[str, Any], country: str, consent: dict[str, Any]) -> None:
+    assert consent_of(fields, country, "require") == {"geo": {"countryCode": country}, "consent": consent}
+
+
+@pytest.mark.parametrize(
+    ("fields", "geo"),
+    [
+        pytest.param({}, None, id="no signal"),
+        pytest.param({"amzn_user_data": "NOT_APPLICABLE"}, None, id="not applicable counts as absent"),
+        pytest.param({"amzn_user_data": " "}, None, id="an empty signal counts as absent"),
+        pytest.param({"ip": "203.0.113.7"}, {"ipAddress": "203.0.113.7"}, id="an IP address that was mapped"),
+        pytest.param({"ip": " 203.0.113.7\n"}, {"ipAddress": "203.0.113.7"}, id="an IP address in white space"),
+        pytest.param({"ip": "fe80::1%ada@example.com"}, None, id="an IP address with a zone, which may hold anything"),
+        pytest.param({"ip": "not an address"}, None, id="an IP address that is none"),
+    ],
+)
+def test_without_a_consent_signal_only_the_ip_address_is_sent(
+    fields: dict[str, Any], geo: dict[str, str] | None
+) -> None:
+    assert consent_of(fields, "US", "require") == ({"geo": geo} if geo else {})
 
 
 @pytest.mark.parametrize("country", ["GB", "DE", "NO", "IS", "LI", "CH", "IE"])
@@ -89,7 +68,7 @@ def test_an_enter_from_the_eea_uk_or_switzerland_needs_consent_to_personal_data(
     ],
 )
 def test_an_answer_other_than_granted_is_denied_or_invalid(field: str, answer: Any, reason: str, policy: Any) -> None:
-    granted = {"amzn_user_data": "GRANTED", "amzn_ad_storage": "GRANTED", "tcf": "CPx"}
+    granted = GRANTED | {"tcf": "CPx"}
     for country in ("DE", "US"):
         with pytest.raises(RejectedEvent) as caught:
             consent_of(granted | {field: answer}, country, policy)

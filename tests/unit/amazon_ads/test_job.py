@@ -6,66 +6,55 @@ import pytest
 
 from audience_sync.amazon_ads.job import JobReport, Sizes, job_report
 
+LONGEST = "RECORDS_RECORDS_RECORDS_RECORDS_IDENTITY"
+HASH = "records[17].hashedPII[0].email is not a SHA-256 hash"
+
+
+def sized(received: Any, matched: Any, in_dsp: Any) -> dict[str, Any]:
+    sizes = {"receivedRecordSize": received, "idResolutionCount": matched, "dspAudienceSize": in_dsp}
+    return {"audienceSize": sizes}
+
+
+def processed(rate: Any) -> dict[str, Any]:
+    return {"successful": {"recordsProcessedRate": rate}}
+
+
+def invalid(**errors: Any) -> list[dict[str, Any]]:
+    return [{"audienceId": "1", "externalId": member, "error": error} for member, error in errors.items()]
+
 
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
         pytest.param(
-            {
-                "jobState": "succeeded",
-                "successful": {"recordsProcessedRate": 100},
-                "audienceSize": {"receivedRecordSize": 200, "idResolutionCount": 150, "dspAudienceSize": -1},
-            },
+            {"jobState": "succeeded"} | processed(100) | sized(200, 150, -1),
             JobReport("SUCCEEDED", 100.0, Sizes(200, 150, None)),
             id="done, DSP not counted yet",
         ),
         pytest.param(
-            {
-                "jobState": "PARTIALLYSUCCEEDED",
-                "invalidRecords": [
-                    {"audienceId": "1", "externalId": "m1", "error": f"no match for {'a' * 64} of a@b.co"},
-                    {"externalId": "m2", "error": {"message": "no match"}},
-                    {"externalId": "m3"},
-                    {"externalId": 5},
-                    "strange",
-                ],
-            },
-            JobReport("PARTIALLYSUCCEEDED", rejected={"m1": "no match for … of …", "m2": "", "m3": ""}),
+            {"invalidRecords": invalid(m1=f"no match for {'a' * 64} of a@b.co", m2={"message": "no match"})},
+            JobReport("", rejected={"m1": "no match for … of …", "m2": ""}),
             id="rejected records, without what they quote",
         ),
         pytest.param(
-            {
-                "jobState": "FAILED",
-                "invalidRecords": [
-                    {"externalId": "m1", "error": "Ada Lovelace, 12 Elm Street, +12065550199: no match"},
-                    {"externalId": "m2", "error": "records[17].hashedPII[0].email is not a SHA-256 hash"},
-                ],
-            },
-            JobReport(
-                "FAILED", rejected={"m1": "… no match", "m2": "records[17].hashedPII[0].email is not a SHA-256 hash"}
-            ),
+            {"jobState": "PARTIALLYSUCCEEDED", "invalidRecords": [{"externalId": "m3"}, {"externalId": 5}, "strange"]},
+            JobReport("PARTIALLYSUCCEEDED", rejected={"m3": ""}),
+            id="a rejected record without a reason, and strange ones",
+        ),
+        pytest.param(
+            {"invalidRecords": invalid(m1="Ada Lovelace, 12 Elm Street, +12065550199: no match", m2=HASH)},
+            JobReport("", rejected={"m1": "… no match", "m2": HASH}),
             id="a person, and a field",
         ),
+        pytest.param(sized(0, 1, 7), JobReport("", None, Sizes(0, 1, 7)), id="all sizes known, one of them nothing"),
         pytest.param(
-            {"audienceSize": {"receivedRecordSize": 0, "idResolutionCount": 1, "dspAudienceSize": 7}},
-            JobReport("", None, Sizes(0, 1, 7)),
-            id="all sizes known, one of them nothing",
-        ),
-        pytest.param(
-            {
-                "successful": {"recordsProcessedRate": True},
-                "audienceSize": {"receivedRecordSize": True, "idResolutionCount": 2**63, "dspAudienceSize": 2**63 - 1},
-            },
+            processed(True) | sized(True, 2**63, 2**63 - 1),
             JobReport("", None, Sizes(None, None, 2**63 - 1)),
             id="numbers that are none, or too large",
         ),
+        pytest.param({"jobState": LONGEST}, JobReport(LONGEST), id="a state of 40 characters"),
         pytest.param(
-            {"jobState": "RECORDS_RECORDS_RECORDS_RECORDS_IDENTITY"},
-            JobReport("RECORDS_RECORDS_RECORDS_RECORDS_IDENTITY"),
-            id="a state of 40 characters",
-        ),
-        pytest.param(
-            {"jobState": "RECORDS_RECORDS_RECORDS_RECORDS_REQUESTED"}, JobReport(""), id="a state of 41 characters"
+            {"jobState": LONGEST.replace("IDENTITY", "REQUESTED")}, JobReport(""), id="a state of 41 characters"
         ),
         pytest.param({"jobState": "Lovelace"}, JobReport(""), id="a name as state"),
     ],

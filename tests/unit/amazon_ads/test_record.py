@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.advertiser_audiences.records import encode_record, frame_of
+from audience_sync.amazon_ads.advertiser_audiences.records import encode_record, frame_of, renamed
 from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.ids import amazon_id, audience_id, external_user_id
 from audience_sync.amazon_ads.record import audience_record
@@ -110,6 +110,17 @@ def test_an_upload_has_exactly_these_bytes() -> None:
         b'{"audienceId":413642381039213536,"records":[{"externalUserId":"cust_1","countryCode":"US",'
         b'"action":"CREATE","hashedPII":[{"email":"ab"}],"userConsent":{"consent":{"tcf":"x"}}}]}'
     )
+
+
+def test_a_field_that_amazon_has_renamed_is_sent_under_its_new_name_wherever_it_stands() -> None:
+    record = audience_record("m", "CREATE", [{"email": "ab", "city": "cd"}], "US", {"geo": {"countryCode": "US"}})
+    assert renamed(record, {"email": "emailAddress", "countryCode": "country"}) == {
+        "externalUserId": "m",
+        "country": "US",
+        "action": "CREATE",
+        "hashedPII": [{"emailAddress": "ab", "city": "cd"}],
+        "userConsent": {"geo": {"country": "US"}},
+    }
 
 
 def test_only_an_empty_consent_is_left_out_of_a_record() -> None:

@@ -26,6 +26,7 @@ from audience_sync.errors import (
     OutcomeUnknown,
     RequestRejected,
     ServiceUnavailable,
+    SettingFault,
     Throttled,
     TokenUnavailable,
     TransientError,
@@ -123,6 +124,22 @@ class AudiencesHarness:
     def create(self, **changed: Any) -> Created:
         return self.audiences().create(REQUEST | changed, deadline=self.seconds + 28)
 
+    def fail[Error: AudienceSyncError](self, error: Error, *, applies: bool = False, **changed: Any) -> Error:
+        """Request an audience while Amazon fails, with or without having created one. Returns the error."""
+        self.amazon.fails, self.amazon.applies = error, applies
+        with pytest.raises(type(error)) as caught:
+            self.create(**changed)
+        return caught.value
+
+    def faults(self, **changed: Any) -> list[SettingFault]:
+        """Request an audience whose settings are refused, and return what is wrong with them."""
+        with pytest.raises(InvalidAudience) as caught:
+            self.create(**changed)
+        return [*caught.value.faults]
+
+    def lose_row(self, audience_id: str) -> None:
+        self.direct.delete_item(TableName=self.name, Key={"audienceId": {"S": audience_id}})
+
     def listed(self) -> list[Audience]:
         return self.new_table().all()
 
@@ -144,18 +161,9 @@ def test_a_new_audience_is_created_at_amazon_and_listed_for_events(harness: Audi
     (body,) = harness.amazon.made.values()
     assert created.as_json() == {"externalId": "9007199254740993"}
     assert body["metadata"] == {"externalAudienceId": "lapsed-premium-us", "ttl": 0}
-    assert harness.listed() == [
-        Audience(
-            "9007199254740993",
-            name="Lapsed premium buyers",
-            country="US",
-            destination=dsp_advertiser("590071284455661235"),
-            computation_key="lapsed_premium_buyers",
-            external_audience_id="lapsed-premium-us",
-            settings={"description": "Lapsed premium buyers", "ttl": 0},
-            filled_by=FilledBy.STACK,
-        )
-    ]
+    settings, key = {"description": "Lapsed premium buyers", "ttl": 0}, "lapsed_premium_buyers"
+    expected = replace(LISTED, audience_id="9007199254740993", computation_key=key, settings=settings)
+    assert harness.listed() == [replace(expected, filled_by=FilledBy.STACK)]
 
 
 def test_the_answer_contains_a_lengthened_name_and_a_derived_id(harness: AudiencesHarness) -> None:
@@ -204,7 +212,7 @@ def test_an_audience_listed_by_hand_is_not_created_again(harness: AudiencesHarne
 
 def test_relisting_an_audience_takes_its_settings_from_amazon(harness: AudiencesHarness) -> None:
     first = harness.create(ttl=5).audience_id
-    harness.direct.delete_item(TableName=harness.name, Key={"audienceId": {"S": first}})
+    harness.lose_row(first)
     harness.amazon.name, harness.amazon.ttl = "The first name", 5
     second = harness.create(ttl=604_800)
     assert (second.audience_id, len(harness.amazon.made)) == (first, 1)
@@ -215,7 +223,7 @@ def test_relisting_an_audience_takes_its_settings_from_amazon(harness: Audiences
 
 def test_an_audience_is_relisted_even_if_amazon_does_not_answer(harness: AudiencesHarness) -> None:
     first = harness.create().audience_id
-    harness.direct.delete_item(TableName=harness.name, Key={"audienceId": {"S": first}})
+    harness.lose_row(first)
     harness.amazon.fails = OutcomeUnknown("timeout")
     assert harness.create().as_json() == {"externalId": first}
     assert [audience.audience_id for audience in harness.listed()] == [first]
@@ -230,9 +238,7 @@ def test_an_unlinked_audience_is_not_listed_again(harness: AudiencesHarness, *, 
         CreationLocks(harness.direct, harness.name, lambda: "unused").remove(first)
         harness.amazon.ids = repeat(int(first))
     for _ in range(2):
-        with pytest.raises(InvalidAudience) as caught:
-            harness.create(computationKey="another")
-        (fault,) = caught.value.faults
+        (fault,) = harness.faults(computationKey="another")
         assert (fault.field, "audiences link" in fault.remedy) == ("externalAudienceId", True)
     (unlinked,) = harness.table.with_unlinked()
     assert (unlinked.unlinked_at, unlinked.computation_key) == (5, None)
@@ -246,9 +252,7 @@ def test_the_computation_key_that_another_audience_has_or_had_is_refused(
     first = harness.create(computationKey="buyers")
     assert not is_unlinked or harness.table.unlink(first.audience_id, at=5)
     other: dict[str, Any] = {"externalAudienceId": "other", "computationKey": "buyers"}
-    with pytest.raises(InvalidAudience) as caught:
-        harness.create(**other)
-    assert [fault.field for fault in caught.value.faults] == ["computationKey"]
+    assert [fault.field for fault in harness.faults(**other)] == ["computationKey"]
     assert len(harness.amazon.made) == 1
     harness.limits = None
     assert not is_unlinked or harness.create(**other).listed.computation_key == "buyers"
@@ -294,12 +298,8 @@ def test_a_creation_that_amazon_refuses_does_not_count_and_one_of_unknown_outcom
 ) -> None:
     monkeypatch.setattr(creation, "MAX_CREATED_A_DAY", 2)
     for _ in range(5):
-        harness.amazon.fails = RequestRejected("no such connection", status=400)
-        with pytest.raises(RequestRejected):
-            harness.create()
-    harness.amazon.fails = OutcomeUnknown("lost")
-    with pytest.raises(OutcomeUnknown):
-        harness.create(externalAudienceId="a")
+        harness.fail(RequestRejected("no such connection", status=400))
+    harness.fail(OutcomeUnknown("lost"), externalAudienceId="a")
     assert harness.create(externalAudienceId="b").attempts == 1
     with pytest.raises(InvalidRequest, match="at most 2 audiences a day"):
         harness.create(externalAudienceId="c")
@@ -308,15 +308,12 @@ def test_a_creation_that_amazon_refuses_does_not_count_and_one_of_unknown_outcom
 def test_a_computation_key_shared_by_two_audiences_is_refused(harness: AudiencesHarness) -> None:
     for audience_id in ("11", "22"):
         harness.table.put(Audience(audience_id, computation_key="buyers"), created=0)
-    with pytest.raises(InvalidAudience):
-        harness.create(computationKey="buyers")
+    assert harness.faults(computationKey="buyers")
     assert harness.amazon.made == {}
 
 
 def test_a_creation_lock_is_not_listed_as_an_audience(harness: AudiencesHarness) -> None:
-    harness.amazon.fails = OutcomeUnknown("lost")
-    with pytest.raises(OutcomeUnknown):
-        harness.create()
+    harness.fail(OutcomeUnknown("lost"))
     rows = [row["audienceId"]["S"] for row in harness.direct.scan(TableName=harness.name)["Items"]]
     (key,) = [each for each in rows if each.startswith("#creation#")]
     assert harness.listed() == []
@@ -337,36 +334,28 @@ def test_a_creation_lock_is_not_listed_as_an_audience(harness: AudiencesHarness)
 def test_after_a_refused_creation_the_next_request_does_not_wait(
     harness: AudiencesHarness, error: AudienceSyncError
 ) -> None:
-    harness.amazon.fails = error
-    with pytest.raises(type(error)):
-        harness.create()
+    harness.fail(error)
     before = harness.seconds
     assert harness.create().attempts == 1
     assert harness.seconds == before
     assert len(harness.amazon.made) == 1
 
 
-def test_after_a_lost_answer_a_repeated_request_waits_for_the_lock(
-    harness: AudiencesHarness,
-) -> None:
-    harness.amazon.fails, harness.amazon.applies = OutcomeUnknown("lost"), True
-    with pytest.raises(OutcomeUnknown) as lost:
-        harness.create()
+def test_after_a_lost_answer_a_repeated_request_waits_for_the_lock(harness: AudiencesHarness) -> None:
+    lost = harness.fail(OutcomeUnknown("lost"), applies=True)
     before = harness.seconds
     with pytest.raises(TransientError) as caught:
         harness.create()
     waited = harness.seconds - before
     assert CREATE_WAIT - 1 < waited <= CREATE_WAIT
     assert caught.value.reason == "creation_under_way"
-    assert lost.value.retry_after == STALE_LOCK_AGE / 1000
+    assert lost.retry_after == STALE_LOCK_AGE / 1000
     assert caught.value.retry_after == pytest.approx(STALE_LOCK_AGE / 1000 - waited)
     assert len(harness.amazon.made) == 1
 
 
 def test_a_creation_lock_is_stale_after_two_minutes(harness: AudiencesHarness) -> None:
-    harness.amazon.fails, harness.amazon.applies = OutcomeUnknown("lost"), True
-    with pytest.raises(OutcomeUnknown):
-        harness.create()
+    harness.fail(OutcomeUnknown("lost"), applies=True)
     harness.seconds += STALE_LOCK_AGE / 1000
     second = harness.create()
     assert (second.attempts, len(harness.amazon.made)) == (2, 2)
@@ -380,9 +369,7 @@ def test_concurrent_requests_create_one_audience_and_all_get_its_id(
     harness: AudiencesHarness, *, is_stale: bool
 ) -> None:
     if is_stale:
-        harness.amazon.fails = OutcomeUnknown("lost")
-        with pytest.raises(OutcomeUnknown):
-            harness.create()
+        harness.fail(OutcomeUnknown("lost"))
         harness.seconds += STALE_LOCK_AGE / 1000
     harness.amazon.takes = 0.3
     start = threading.Barrier(6)

@@ -1,7 +1,7 @@
 """The states of members in DynamoDB: read and written in batches, each write conditional on its revision."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -169,33 +169,27 @@ def test_requests_use_at_most_the_given_number_of_threads(
 THROTTLED = ["ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"]
 
 
-@pytest.mark.parametrize("code", THROTTLED)
-def test_throttled_statements_are_retried_alone_after_growing_pauses(fixture: TableFixture, code: str) -> None:
+@pytest.mark.parametrize(
+    ("codes", "error", "pauses"),
+    [
+        *(pytest.param([each] * 3, None, PAUSES[:3], id=f"three times {each}") for each in THROTTLED),
+        pytest.param(THROTTLED[:1] * 1_000, "the membership table is throttled", PAUSES, id="throttled for ever"),
+        pytest.param(["InternalServerError"], "InternalServerError", (), id="another error, which is not repeated"),
+    ],
+)
+def test_a_throttled_statement_is_repeated_alone_after_growing_pauses(
+    fixture: TableFixture, codes: list[str], error: str | None, pauses: Sequence[float]
+) -> None:
     rows = MembershipRows()
-    rows.refused = [{0: code}] * 3
-    results = fixture.of(rows).write([state("m1"), state("m2")])
-    assert [written(result).revision for result in results] == [1, 1]
-    assert fixture.pauses == list(PAUSES[:3])
-    assert rows.writes == 2
-
-
-def test_a_statement_that_stays_throttled_is_unavailable(fixture: TableFixture) -> None:
-    rows = MembershipRows()
-    rows.refused = [{0: "ThrottlingError"}] * 1_000
-    results = fixture.of(rows).write([state("m1"), state("m2")])
-    assert isinstance(results[0], Unavailable)
-    assert isinstance(results[1], MemberState)
-    assert fixture.pauses == list(PAUSES)
-
-
-def test_the_error_of_one_statement_concerns_only_its_member(fixture: TableFixture) -> None:
-    rows = MembershipRows()
-    rows.refused = [{0: "InternalServerError"}]
-    results = fixture.of(rows).write([state("m1"), state("m2")])
-    assert isinstance(results[0], Unavailable)
-    assert "InternalServerError" in str(results[0])
-    assert isinstance(results[1], MemberState)
-    assert fixture.pauses == []
+    rows.refused = [{0: each} for each in codes]
+    first, second = fixture.of(rows).write([state("m1"), state("m2")])
+    assert written(second).revision == 1
+    if error is None:
+        assert written(first).revision == 1
+    else:
+        assert isinstance(first, Unavailable)
+        assert error in str(first)
+    assert (fixture.pauses, rows.writes) == ([*pauses], 1 if error else 2)
 
 
 def test_unprocessed_keys_are_read_again_after_growing_pauses(fixture: TableFixture) -> None:

@@ -46,39 +46,43 @@ def test_a_change_counted_twice_does_not_hide_a_gap_at_another_time() -> None:
     assert (result.gaps, result.counted_twice) == ((Gap(NOON + STEP, 1),), 287)
 
 
+def from_noon(by_hour: dict[int, float]) -> dict[int, float]:
+    """Values by the hours since noon that they are of."""
+    return {NOON + hour * HOUR: value for hour, value in by_hour.items()}
+
+
+def outage(hours: int) -> dict[int, float]:
+    """The longest waits of changes that have all waited since noon."""
+    return {hour: hour * HOUR + 1 for hour in range(hours)}
+
+
+USUAL = 75 * 60  # seconds: an hour, and 15 minutes until CloudWatch shows the metric
+
+
 @pytest.mark.parametrize(
     ("waits", "known_after"),
     [
+        pytest.param({}, 5 * 60 + USUAL, id="nothing waits"),
+        pytest.param({0: 20}, HOUR + USUAL, id="the usual seconds in the queue: the hour must be over"),
+        pytest.param({0: 20, 1: 600}, HOUR + USUAL, id="what waits an hour later is younger"),
+        pytest.param({0: 20, 1: 4000}, 2 * HOUR + 3 * HOUR, id="it waited for over an hour"),
+        pytest.param({1: inf}, 2 * HOUR + 3 * HOUR, id="delivery was paused: the wait in that hour is unknown"),
+        pytest.param({-1: 1e9}, 5 * 60 + USUAL, id="what waited in an earlier hour does not count"),
         pytest.param(
-            {}, 5 * 60 + 75 * 60, id="nothing waits: an hour, and 15 minutes until CloudWatch shows the metric"
+            outage(12), 12 * HOUR + 3 * HOUR, id="twelve hours of outage: an older metric may appear two hours late"
         ),
-        pytest.param({NOON: 20}, HOUR + 75 * 60, id="the usual seconds in the queue: the hour must be over"),
-        pytest.param({NOON: 20, NOON + HOUR: 600}, HOUR + 75 * 60, id="what waits an hour later is younger"),
-        pytest.param({NOON: 20, NOON + HOUR: 4000}, 2 * HOUR + 3 * HOUR, id="it waited for over an hour"),
-        pytest.param(
-            {NOON + HOUR: inf}, 2 * HOUR + 3 * HOUR, id="delivery was paused: the wait in that hour is unknown"
-        ),
-        pytest.param({NOON - HOUR: 1e9}, 5 * 60 + 75 * 60, id="what waited in an earlier hour does not count"),
-        pytest.param(
-            {NOON + hour * HOUR: hour * HOUR + 1 for hour in range(12)},
-            12 * HOUR + 3 * HOUR,
-            id="twelve hours of outage: an older metric may appear two hours late",
-        ),
-        pytest.param(
-            {NOON + hour * HOUR: hour * HOUR + 1 for hour in range(30)},
-            30 * HOUR + 51 * HOUR,
-            id="thirty hours of outage: it may appear two days late",
-        ),
+        pytest.param(outage(30), 30 * HOUR + 51 * HOUR, id="thirty hours of outage: it may appear two days late"),
     ],
 )
 def test_a_window_stays_open_while_one_of_its_changes_may_wait(waits: dict[int, float], known_after: int) -> None:
-    assert audited({NOON: 1}, waits=waits, now=NOON + known_after - 1) == AuditResult(NOON, ())
-    assert audited({NOON: 1}, waits=waits, now=NOON + known_after).gaps == (Gap(NOON, 1),)
+    hourly = from_noon(waits)
+    assert audited({NOON: 1}, waits=hourly, now=NOON + known_after - 1) == AuditResult(NOON, ())
+    assert audited({NOON: 1}, waits=hourly, now=NOON + known_after).gaps == (Gap(NOON, 1),)
 
 
 def test_an_old_window_is_closed_while_younger_changes_wait() -> None:
-    hourly = {NOON + hour * HOUR: 600.0 for hour in range(10)}  # some change always waits for ten minutes
-    assert audited({}, waits=hourly, now=NOON + 10 * HOUR).until == NOON + 8 * HOUR - 600
+    waits = in_every_hour(600, 10)  # some change always waits for ten minutes
+    assert audited({}, waits=waits, now=NOON + 10 * HOUR).until == NOON + 8 * HOUR - 600
 
 
 def test_a_checkpoint_in_the_future_changes_nothing() -> None:
@@ -106,67 +110,47 @@ def test_each_lost_change_is_reported_once_however_often_the_audit_runs(
     ("known", "wait"),
     [
         pytest.param({}, {}, id="nothing was counted"),
-        pytest.param({"oldest": {NOON: 20}}, {NOON: 20}, id="SQS reports the oldest message"),
+        pytest.param({"oldest": {0: 20}}, {0: 20}, id="SQS reports the oldest message"),
+        pytest.param({"oldest": {0: 20}, "deferred": {0: 900}}, {0: 900}, id="the worker reports an older one"),
+        pytest.param({"crashes": {0: 1}, "oldest": {0: 20}}, {0: 8 * HOUR}, id="a crash: for up to eight hours"),
+        pytest.param({"crashes": {0: 0}}, {0: 0}, id="no crash"),
         pytest.param(
-            {"oldest": {NOON: 20}, "deferred": {NOON: 900}}, {NOON: 900}, id="the worker reports an older one"
-        ),
-        pytest.param(
-            {"crashes": {NOON: 1}, "oldest": {NOON: 20}},
-            {NOON: 8 * HOUR},
-            id="a crash: its message may have crashed the worker for eight hours",
-        ),
-        pytest.param({"crashes": {NOON: 0}}, {NOON: 0}, id="no crash"),
-        pytest.param(
-            {"deferred": {NOON - 2 * HOUR: DAY}, "crashes": {NOON: 1}},
-            {NOON - 2 * HOUR: DAY, NOON: DAY + 2 * HOUR},
+            {"deferred": {-2: DAY}, "crashes": {0: 1}},
+            {-2: DAY, 0: DAY + 2 * HOUR},
             id="a crash two hours after a change was deferred for a day: it may be that change",
         ),
+        pytest.param({"deferred": {0: DAY}, "crashes": {0: 1}}, {0: DAY}, id="a crash, and an older one is reported"),
         pytest.param(
-            {"deferred": {NOON: DAY}, "crashes": {NOON: 1}},
-            {NOON: DAY},
-            id="a crash, and the worker reports an older one",
+            {"deferred": {-9: DAY}, "crashes": {0: 1}},
+            {-9: DAY, 0: MAX_CRASH_LOOP},
+            id="a crash over eight hours after: SQS has given that message up",
         ),
-        pytest.param(
-            {"deferred": {NOON - MAX_CRASH_LOOP - HOUR: DAY}, "crashes": {NOON: 1}},
-            {NOON - MAX_CRASH_LOOP - HOUR: DAY, NOON: MAX_CRASH_LOOP},
-            id="a crash long after: SQS has given that message up",
-        ),
-        pytest.param(
-            {"visible": {NOON - HOUR: 3}, "crashes": {NOON: 1}},
-            {NOON - HOUR: inf, NOON: inf},
-            id="a crash after a pause",
-        ),
-        pytest.param({"visible": {NOON: 3}}, {NOON: inf}, id="visible messages and no invocations: delivery is paused"),
-        pytest.param(
-            {"visible": {NOON: 3}, "invocations": {NOON: 9}}, {NOON: 0}, id="visible messages and invocations"
-        ),
-        pytest.param({"visible": {NOON: 0}}, {NOON: 0}, id="an empty queue"),
+        pytest.param({"visible": {-1: 3}, "crashes": {0: 1}}, {-1: inf, 0: inf}, id="a crash after a pause"),
+        pytest.param({"visible": {0: 3}}, {0: inf}, id="visible messages and no invocations: delivery is paused"),
+        pytest.param({"visible": {0: 3}, "invocations": {0: 9}}, {0: 0}, id="visible messages and invocations"),
+        pytest.param({"visible": {0: 0}}, {0: 0}, id="an empty queue"),
     ],
 )
 def test_the_longest_wait_of_an_hour_is_derived_from_queue_and_worker_metrics(
     known: dict[str, dict[int, float]], wait: dict[int, float]
 ) -> None:
-    nothing: dict[str, dict[int, float]] = {
-        name: {} for name in ("oldest", "deferred", "waiting", "crashes", "visible", "invocations")
-    }
-    assert longest_waits(**(nothing | known)) == wait
+    assert waits_of(**{name: from_noon(values) for name, values in known.items()}) == from_noon(wait)
+
+
+def waits_of(**known: Mapping[int, float]) -> dict[int, float]:
+    names = ("oldest", "deferred", "waiting", "crashes", "visible", "invocations")
+    nothing: dict[str, Mapping[int, float]] = {name: {} for name in names}
+    return longest_waits(**(nothing | known))
 
 
 def in_every_hour(value: float, hours: int) -> dict[int, float]:
-    return {NOON + hour * HOUR: value for hour in range(hours)}
+    return from_noon(dict.fromkeys(range(hours), value))
 
 
 def test_hourly_crashes_delay_the_audit_by_at_most_12_hours() -> None:
-    nothing: dict[int, float] = {}
     for hours in (24, 48, 240):
-        waits = longest_waits(
-            oldest=in_every_hour(20, hours),
-            deferred=nothing,
-            waiting=nothing,
-            crashes=in_every_hour(1, hours),
-            visible=nothing,
-            invocations=in_every_hour(360, hours),
-        )
+        oldest, crashes, invocations = (in_every_hour(value, hours) for value in (20, 1, 360))
+        waits = waits_of(oldest=oldest, crashes=crashes, invocations=invocations)
         now = NOON + hours * HOUR
         assert now - audited({}, waits=waits, now=now).until <= 12 * HOUR
 
@@ -242,8 +226,8 @@ def test_a_waiting_change_is_never_a_gap_even_if_the_worker_crashes(
     moment = change.accepted
     while moment < final_at:
         known = {name: change.shown(name, moment) for name in ("deferred", "crashes", "invocations")}
-        waits = longest_waits(oldest={}, visible={}, waiting={}, **known)
+        waits = waits_of(**known)
         assert audited({step: 1}, waits=waits, now=moment).gaps == ()
         moment += HOUR / 2
-    waits = longest_waits(oldest={}, visible={}, waiting={}, **{name: change.shown(name, inf) for name in known})
+    waits = waits_of(**{name: change.shown(name, inf) for name in known})
     assert audited({step: 1}, waits=waits, now=final_at + 10 * DAY).missing == 1, "and the audit does report it later"

@@ -36,6 +36,8 @@ def member(at: int, *, removes: bool, erases: bool = False) -> JobMember:
 ENTER, REMOVAL = member(4, removes=False), member(2, removes=True)
 OLD_ENTER, ERASING = member(1, removes=False), member(2, removes=True, erases=True)
 WELL, FAILED = JobReport("SUCCEEDED"), JobReport("FAILED")
+OTHER, REJECTING = ENTER._replace(member="m2"), JobReport("SUCCEEDED", rejected={"m2": "no such person"})
+NAMED = (OTHER, "job_rejected", "no such person")
 
 
 def message(*members: JobMember, is_late: bool = False, sent_at: int = EXITED) -> JobMessage:
@@ -61,6 +63,7 @@ def test_the_mark_of_a_late_job_has_its_time_version_and_kind() -> None:
 
 
 OUT, BACK = state(NAMED_BEFORE, exits=True), state(NAMED_SINCE, NAMED_BEFORE)
+LATER = replace(BACK, exit_recorded=EXITED)
 MARKED = (LateJob("job-1", EXITED - 60, at=1), LateJob("job-2", EXITED, at=4))
 
 
@@ -72,13 +75,7 @@ MARKED = (LateJob("job-1", EXITED - 60, at=1), LateJob("job-2", EXITED, at=4))
         pytest.param(OUT, OLD_ENTER, EXITED - 60, Action.REMOVAL, id="an enter, of a member who is out: the removal"),
         pytest.param(state(exits=True), OLD_ENTER, EXITED - 60, None, id="an enter, of a member who is forgotten"),
         pytest.param(BACK, OLD_ENTER, EXITED - 60, Action.REMOVAL, id="an enter of the life before: the removal"),
-        pytest.param(
-            replace(BACK, exit_recorded=EXITED),
-            ENTER,
-            EXITED + 60,
-            Action.REMOVAL,
-            id="an enter from before the exit: the removal",
-        ),
+        pytest.param(LATER, ENTER, EXITED + 60, Action.REMOVAL, id="an enter from before the exit: the removal"),
         pytest.param(BACK, ENTER, EXITED + 1, None, id="an enter after the removal"),
         pytest.param(state(NAMED_SINCE), ENTER, EXITED, None, id="an enter, with nothing to remove any more"),
     ],
@@ -144,7 +141,12 @@ def test_a_failed_last_removal_marks_the_row(job: JobMember, sent_at: int, fails
     assert after(BACK, job, None, sent_at=sent_at) == replace(BACK, removal_owed=fails), "nor if it is unknown"
 
 
-NOTICED = state(NAMED_BEFORE, exits=True, erase_until=2)
+def noticed(*identities: Identity, erase_until: int = 2, **fields: Any) -> MemberState:
+    return state(*(identities or (NAMED_BEFORE,)), exits=True, erase_until=erase_until, **fields)
+
+
+NOTICED = noticed()
+OF_A_PART = noticed(NAMED_SINCE, NAMED_BEFORE, erase_until=1, left=LEFT._replace(at=3))
 
 
 @pytest.mark.parametrize(
@@ -157,23 +159,10 @@ NOTICED = state(NAMED_BEFORE, exits=True, erase_until=2)
         pytest.param(
             NOTICED, ERASING, WELL, EXITED - CLOCKS_APART - 1, False, id="a removal that was sent again since"
         ),
-        pytest.param(
-            replace(NOTICED, enters_effective_by=1), ERASING, WELL, EXITED, True, id="after an enter of long ago"
-        ),
-        pytest.param(
-            replace(NOTICED, enters_effective_by=EXITED),
-            ERASING,
-            WELL,
-            EXITED,
-            False,
-            id="an enter's job may be running",
-        ),
-        pytest.param(replace(NOTICED, late_jobs=MARKED), ERASING, WELL, EXITED, False, id="and it is known to be"),
-        pytest.param(
-            replace(NOTICED, identities=(NAMED_SINCE, NAMED_BEFORE), erase_until=1, last_exit=LEFT._replace(at=3)),
-            *(ERASING, WELL, EXITED, True),
-            id="the notice concerns a part",
-        ),
+        pytest.param(noticed(enters_effective_by=1), ERASING, WELL, EXITED, True, id="after an enter of long ago"),
+        pytest.param(noticed(enters_effective_by=EXITED), ERASING, WELL, EXITED, False, id="an enter's job may run"),
+        pytest.param(noticed(late_jobs=MARKED), ERASING, WELL, EXITED, False, id="and it is known to be running"),
+        pytest.param(OF_A_PART, ERASING, WELL, EXITED, True, id="the notice concerns a part"),
     ],
 )
 def test_the_successful_last_removal_erases_identities_under_a_notice(
@@ -185,7 +174,7 @@ def test_the_successful_last_removal_erases_identities_under_a_notice(
 
 
 def test_a_removal_erases_only_identities_named_before_it() -> None:
-    later = state(NAMED_SINCE, NAMED_BEFORE, exits=True, erase_until=3, left=LEFT._replace(at=3))
+    later = noticed(NAMED_SINCE, NAMED_BEFORE, erase_until=3, left=LEFT._replace(at=3))
     assert after(later, ERASING).identities == (NAMED_SINCE,)
 
 
@@ -227,9 +216,9 @@ def test_a_datasets_row_is_erased_without_waiting_for_the_persons_deletion() -> 
         pytest.param(ENTER, WELL, True, True, id="late"),
         pytest.param(ERASING, WELL, False, True, id="it erases"),
         pytest.param(REMOVAL._replace(proves=True), WELL, False, True, id="a part of an erasure"),
-        pytest.param(ENTER, JobReport("FAILED"), False, True, id="failed"),
+        pytest.param(ENTER, FAILED, False, True, id="failed"),
         pytest.param(ENTER, JobReport("SUCCEEDED", rejected={"m1": "no"}), False, True, id="rejected"),
-        pytest.param(ENTER, JobReport("SUCCEEDED", rejected={"m2": "no"}), False, False, id="another member rejected"),
+        pytest.param(ENTER, REJECTING, False, False, id="another member rejected"),
     ],
 )
 def test_a_job_that_succeeds_in_time_concerns_only_members_it_erases(
@@ -243,17 +232,10 @@ def test_a_job_that_succeeds_in_time_concerns_only_members_it_erases(
     [
         pytest.param(WELL, [], id="ended well"),
         pytest.param(None, [(ERASING, "job_unknown", "the outcome of the job is unknown")], id="unknown: erasing"),
+        pytest.param(REJECTING, [NAMED], id="one rejected"),
         pytest.param(
-            JobReport("SUCCEEDED", rejected={"m2": "no such person"}),
-            [(ENTER._replace(member="m2"), "job_rejected", "no such person")],
-            id="one rejected",
-        ),
-        pytest.param(
-            JobReport("FAILED", rejected={"m2": "no such person"}),
-            [
-                (ERASING, "job_failed", "Amazon's job failed"),
-                (ENTER._replace(member="m2"), "job_rejected", "no such person"),
-            ],
+            replace(REJECTING, state="FAILED"),
+            [(ERASING, "job_failed", "Amazon's job failed"), NAMED],
             id="all failed, one with a reason",
         ),
     ],
@@ -261,7 +243,7 @@ def test_a_job_that_succeeds_in_time_concerns_only_members_it_erases(
 def test_each_record_without_effect_has_a_reason(
     report: JobReport | None, expected: list[tuple[JobMember, str, str]]
 ) -> None:
-    members = message(ERASING, ENTER._replace(member="m2"))
+    members = message(ERASING, OTHER)
     assert [tuple(each) for each in records_to_park(members, report)] == expected
 
 

@@ -185,32 +185,27 @@ def test_only_active_identities_are_renewed(harness: RenewalHarness) -> None:
     assert [each.record["hashedPII"] for each in message.changes] == [[{"email": "new"}]]
 
 
-def test_nothing_is_renewed_while_too_many_messages_wait(harness: RenewalHarness) -> None:
+FULL, RENEWED = MAX_WAITING + 1, RenewalReport(audiences=1, rows=1, renewed=1)
+STOPPED = RenewalReport(rows=1, reason=Reason.QUEUE_BEHIND)
+
+
+@pytest.mark.parametrize(
+    ("depths", "report", "polls"),
+    [
+        pytest.param([FULL], RenewalReport(reason=Reason.QUEUE_BEHIND), 0, id="too many messages: nothing is read"),
+        pytest.param([MAX_WAITING], RENEWED, 0, id="as many as may wait: it runs at once"),
+        pytest.param([0, FULL, FULL, MAX_WAITING], RENEWED, 2, id="too many for a while: it waits"),
+        pytest.param([0, FULL], STOPPED, 11, id="for the minute that it has: it ends"),
+    ],
+)
+def test_a_run_waits_for_room_in_the_queue_as_long_as_it_has_time(
+    harness: RenewalHarness, depths: list[int], report: RenewalReport, polls: int
+) -> None:
     harness.write(change("m1"), days=390)
-    harness.queue.depths = [MAX_WAITING + 1]
-    assert harness.run(renewed()) == RenewalReport(reason=Reason.QUEUE_BEHIND)
-    assert (harness.queue.bodies, harness.seconds) == ([], 0)
-
-
-def test_a_queue_at_its_limit_does_not_stop_a_run(harness: RenewalHarness) -> None:
-    harness.write(change("m1"), days=390)
-    harness.queue.depths = [MAX_WAITING]
-    assert harness.run(renewed()).renewed == 1
-    assert harness.seconds == 0, "nor does it wait"
-
-
-def test_a_run_waits_while_the_queue_is_too_full(harness: RenewalHarness) -> None:
-    harness.write(change("m1"), days=390)
-    harness.queue.depths = [0, MAX_WAITING + 1, MAX_WAITING + 1, MAX_WAITING]
-    assert harness.run(renewed()).renewed == 1
-    assert harness.seconds == 2 * POLL_INTERVAL
-
-
-def test_a_queue_that_stays_too_full_ends_the_run(harness: RenewalHarness) -> None:
-    harness.write(change("m1"), days=390)
-    harness.queue.depths = [0, MAX_WAITING + 1]
-    assert harness.run(renewed(), deadline=RESERVE + 60) == RenewalReport(rows=1, reason=Reason.QUEUE_BEHIND)
-    assert harness.seconds < 60
+    harness.queue.depths = depths
+    assert harness.run(renewed(), deadline=RESERVE + 60) == report
+    assert harness.seconds == polls * POLL_INTERVAL < 60
+    assert harness.queue.members() == ["m1"] * report.renewed
 
 
 def test_the_queue_is_not_read_if_no_audience_is_renewed(harness: RenewalHarness) -> None:

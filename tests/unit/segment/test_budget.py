@@ -19,6 +19,7 @@ from audience_sync.segment.directives.values import MAX_TEXT, MAX_VALUES, UNDEFI
 from audience_sync.segment.mapping import compile_directive, resolve
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger, matches
+from tests.unit.segment.directives import case, decode, encode, flatten, merge, replace
 from tests.unit.segment.test_mapping import Json, json_values, loose_directives
 
 A: Json = {"@path": "$.a"}
@@ -49,25 +50,23 @@ def counted_calls() -> Iterator[Callable[[], int]]:
 
 
 COSTLY = [
-    pytest.param({"@merge": {"direction": "right", "objects": [A, A]}}, OBJECT, 150, id="@merge of objects"),
-    pytest.param({"@merge": {"direction": "right", "objects": [A]}}, "x" * 9_999, 300, id="@merge of texts"),
+    pytest.param(merge("right", A, A), OBJECT, 150, id="@merge of objects"),
+    pytest.param(merge("right", A), "x" * 9999, 300, id="@merge of texts"),
     pytest.param({"@sha256": A}, "x" * MAX_TEXT, 400, id="@sha256"),
     pytest.param({"@sha256": A}, "\ud800" * MAX_TEXT, 400, id="@sha256 of halves of characters"),
-    pytest.param({"@case": {"operator": "upper", "value": A}}, "x" * MAX_TEXT, 400, id="@case"),
-    pytest.param({"@replace": {"pattern": "x", "replacement": "<$&>", "value": A}}, "x" * MAX_TEXT, 80, id="@replace"),
-    pytest.param(
-        {"@replace": {"pattern": "X", "ignorecase": True, "value": A}}, "x" * MAX_TEXT, 5, id="@replace in any case"
-    ),
+    pytest.param(case("upper", A), "x" * MAX_TEXT, 400, id="@case"),
+    pytest.param(replace(A, "x", replacement="<$&>"), "x" * MAX_TEXT, 80, id="@replace"),
+    pytest.param(replace(A, "X", ignorecase=True), "x" * MAX_TEXT, 5, id="@replace in any case"),
     pytest.param({"@if": {"blank": A, "then": 1}}, LIST, 200, id="@if of a list"),
     pytest.param({"@template": "{{ a }}"}, "x" * MAX_TEXT, 400, id="@template of a long text"),
     pytest.param({"@template": "{{ a }}"}, LIST, 400, id="@template of a list"),
     pytest.param({"@template": "{{ a }}"}, 10**4_000, 400, id="@template of a long number"),
     pytest.param({"@template": A}, "{{ a }}" * 285, 400, id="@template from the event"),
     pytest.param({"@path": A}, "a." * 1_000, 400, id="@path from the event"),
-    pytest.param({"@json": {"mode": "encode", "value": A}}, LIST, 400, id="@json encode"),
-    pytest.param({"@json": {"mode": "encode", "value": A}}, [1e-9] * 1_000, 400, id="@json encode of numbers"),
-    pytest.param({"@json": {"mode": "decode", "value": A}}, f"[{'1,' * 16_000}1]", 400, id="@json decode"),
-    pytest.param({"@flatten": {"separator": "_", "value": A}}, OBJECT, 200, id="@flatten"),
+    pytest.param(encode(A), LIST, 400, id="@json encode"),
+    pytest.param(encode(A), [1e-09] * 1000, 400, id="@json encode of numbers"),
+    pytest.param(decode(A), f"[{'1,' * 16000}1]", 400, id="@json decode"),
+    pytest.param(flatten(A, "_"), OBJECT, 200, id="@flatten"),
     pytest.param({"@excludeWhenNull": A}, OBJECT, 400, id="@excludeWhenNull"),
     pytest.param({"@arrayPath": ["$.a", {"b": {"@path": "$.c"}}]}, LIST, 100, id="@arrayPath"),
     pytest.param(
@@ -105,8 +104,8 @@ def test_one_costly_directive_does_not_reject_the_event(directive: Json, value: 
     "directive",
     [
         {"@sha256": A},
-        {"@case": {"operator": "lower", "value": A}},
-        {"@replace": {"pattern": "x", "value": A}},
+        case("lower", A),
+        replace(A, "x"),
         {"@template": "{{ a }}"},
     ],
     ids=lambda directive: next(iter(directive)),
@@ -126,29 +125,19 @@ B: Json = {"@path": "$.b"}
         pytest.param({"@path": "$.b" + ".c" * 12}, "x", 10, id="a long @path"),
         pytest.param({"@path": B}, "c.d", 37, id="@path from the event"),
         pytest.param({"@template": "<{{ b }}-{{{ b }}}>"}, "x" * 40, 60, id="@template with two names"),
+        pytest.param(replace(B, "X", replacement="yy", ignorecase=True), "x" * 64, 290, id="@replace in any case"),
+        pytest.param(replace(B, "é", ignorecase=True), "É" * 64, 484, id="@replace beyond ASCII"),
         pytest.param(
-            {"@replace": {"pattern": "X", "replacement": "yy", "ignorecase": True, "value": B}},
-            "x" * 64,
-            290,
-            id="@replace in any case",
+            replace(B, "x", replacement="y", pattern2="y", replacement2="z"), "x" * 64, 36, id="@replace twice"
         ),
-        pytest.param(
-            {"@replace": {"pattern": "é", "ignorecase": True, "value": B}}, "É" * 64, 484, id="@replace beyond ASCII"
-        ),
-        pytest.param(
-            {"@replace": {"pattern": "x", "replacement": "y", "pattern2": "y", "replacement2": "z", "value": B}},
-            "x" * 64,
-            36,
-            id="@replace twice",
-        ),
-        pytest.param({"@json": {"mode": "encode", "value": B}}, [1, 2], 58, id="@json encode"),
-        pytest.param({"@json": {"mode": "decode", "value": B}}, "[1,  2,  3]", 29, id="@json decode"),
+        pytest.param(encode(B), [1, 2], 58, id="@json encode"),
+        pytest.param(decode(B), "[1,  2,  3]", 29, id="@json decode"),
         pytest.param({"@sha256": B}, "x" * 64, 30, id="@sha256"),
         pytest.param({"@sha256": B}, "\ud800" * 64, 68, id="@sha256 of halves of characters"),
         pytest.param({"@if": {"exists": B, "then": 1}}, "x", 12, id="@if exists"),
         pytest.param({"@if": {"blank": B, "then": 1}}, ["x"], 28, id="@if blank"),
-        pytest.param({"@merge": {"direction": "right", "objects": [B]}}, {"a": 1, "b": 2}, 24, id="@merge"),
-        pytest.param({"@flatten": {"separator": "_", "value": B}}, {"a" * 40: {"b": 1}}, 71, id="@flatten"),
+        pytest.param(merge("right", B), {"a": 1, "b": 2}, 24, id="@merge"),
+        pytest.param(flatten(B, "_"), {"a" * 40: {"b": 1}}, 71, id="@flatten"),
         pytest.param({"@excludeWhenNull": B}, {"a": 1, "b": None}, 50, id="@excludeWhenNull"),
     ],
 )
@@ -160,12 +149,12 @@ def test_a_directive_costs_steps_for_each_item_of_a_list(directive: Json, value:
 
 @pytest.mark.parametrize("value", [[0] * 10_001, "x" * 10_001, {str(number): 0 for number in range(10_001)}])
 def test_merge_ignores_values_over_the_limit(value: Json) -> None:
-    assert resolve({"@merge": {"direction": "right", "objects": [{"b": 1}, A]}}, {"a": value}) == {"b": 1}
+    assert resolve(merge("right", {"b": 1}, A), {"a": value}) == {"b": 1}
 
 
 def test_flatten_counts_the_keys_of_empty_objects() -> None:
     value: Json = {"k" * 30_000: {str(number): {} for number in range(9)}}
-    assert resolve({"@flatten": {"separator": "_", "value": A}}, {"a": value}) is None
+    assert resolve(flatten(A, "_"), {"a": value}) is None
 
 
 CONTAINS = " or ".join(f'contains(properties.a, "{"a" * 49}b")' for _ in range(40))

@@ -25,6 +25,7 @@ from audience_sync.segment.directives.values import (
 from audience_sync.segment.mapping import DIRECTIVES, compile_directive, resolve
 from tests.support.builders import sha256
 from tests.support.steps import counted_steps
+from tests.unit.segment.directives import case, decode, either, encode, flatten, merge, replace, transform
 
 EVENT = {
     "userId": "cust_1",
@@ -110,7 +111,7 @@ def test_a_template_prints_values_as_javascript_does(template: Json, expected: A
     assert resolve({"@template": template}, EVENT) == expected
 
 
-LOWER: Json = {"@case": {"operator": "lower", "value": {"@path": "$.userId"}}}
+LOWER: Json = case("lower", {"@path": "$.userId"})
 MISSING: Json = {"@path": "$.missing"}
 LIST: Json = {"@path": "$.products"}
 
@@ -118,25 +119,23 @@ LIST: Json = {"@path": "$.products"}
 @pytest.mark.parametrize(
     ("directive", "expected"),
     [
-        pytest.param({"@if": {"exists": LOWER, "then": 1, "else": 2}}, 1, id="if"),
-        pytest.param({"@if": {"exists": LOWER, "then": LOWER, "else": 2}}, "cust_1", id="if: itself"),
-        pytest.param({"@if": {"exists": MISSING, "then": MISSING, "else": LOWER}}, "cust_1", id="if: else"),
-        pytest.param({"@if": {"blank": LIST, "then": LIST, "else": 2}}, EVENT["products"], id="if: a list"),
+        pytest.param(either("exists", LOWER, 1, 2), 1, id="if"),
+        pytest.param(either("exists", LOWER, LOWER, 2), "cust_1", id="if: itself"),
+        pytest.param(either("exists", MISSING, MISSING, LOWER), "cust_1", id="if: else"),
+        pytest.param(either("blank", LIST, LIST, 2), EVENT["products"], id="if: a list"),
         pytest.param(
             {"@arrayPath": ["$.traits", {"u": {"@sha256": {"@path": "$.x y"}}}]},
             [{"u": sha256("2")}],
             id="arrayPath: an object",
         ),
+        pytest.param(transform({"a": LOWER}, {"b": {"@path": "$.a"}}), {"b": "cust_1"}, id="transform"),
         pytest.param(
-            {"@transform": {"apply": {"a": LOWER}, "mapping": {"b": {"@path": "$.a"}}}}, {"b": "cust_1"}, id="transform"
-        ),
-        pytest.param(
-            {"@merge": {"direction": "right", "objects": [{"@arrayPath": [LOWER]}]}},
+            merge("right", {"@arrayPath": [LOWER]}),
             {"0": "c", "1": "u", "2": "s", "3": "t", "4": "_", "5": "1"},
             id="merge",
         ),
-        pytest.param({"@flatten": {"separator": "_", "value": LOWER}}, {"": "cust_1"}, id="flatten"),
-        pytest.param({"@json": {"mode": "decode", "value": LOWER}}, "cust_1", id="json"),
+        pytest.param(flatten(LOWER, "_"), {"": "cust_1"}, id="flatten"),
+        pytest.param(decode(LOWER), "cust_1", id="json"),
         pytest.param({"@sha256": 7}, sha256("7"), id="sha256 of a number"),
     ],
 )
@@ -204,8 +203,8 @@ def test_if_tests_for_existing_or_for_not_blank(value: str, exists: str, blank: 
 @pytest.mark.parametrize(
     ("directive", "expected"),
     [
-        pytest.param({"@case": {"operator": "upper", "value": {"@path": "$.limit"}}}, "X" * MAX_TEXT, id="the longest"),
-        pytest.param({"@case": {"operator": "upper", "value": {"@path": "$.beyond"}}}, None, id="a character longer"),
+        pytest.param(case("upper", {"@path": "$.limit"}), "X" * MAX_TEXT, id="the longest"),
+        pytest.param(case("upper", {"@path": "$.beyond"}), None, id="a character longer"),
         pytest.param({"@template": {"@path": "$.t"}}, "7", id="a template from the event"),
         pytest.param({"@path": {"@path": "$.long"}}, None, id="a path that is too long"),
         pytest.param({"@template": {"@path": "$.long"}}, None, id="a template that is too long"),
@@ -215,7 +214,7 @@ def test_if_tests_for_existing_or_for_not_blank(value: str, exists: str, blank: 
         pytest.param({"@path": "$.deep.$.n"}, 5, id="only the first $. is removed"),
         pytest.param({"@path": {"@path": "$.p"}}, 5, id="also of a path from the event"),
         pytest.param(first_passing("exists", "$.deep.$.x", "$.deep.$.n"), 5, id="and of several paths"),
-        pytest.param({"@path": {"@case": {"operator": "lower", "value": {"@path": "$.up"}}}}, 7, id="in capitals"),
+        pytest.param({"@path": case("lower", {"@path": "$.up"})}, 7, id="in capitals"),
         pytest.param({"@path": "n." + "x" * (MAX_CHARACTERS - 2)}, None, id="the longest path"),
     ],
 )
@@ -262,7 +261,7 @@ def test_a_value_over_a_bound_has_no_text() -> None:
     assert [text_of(value, Budget()) for value in (LONGEST + "x", [""] * (MAX_VALUES + 1))] == [UNDEFINED] * 2
     assert json_text(LONGEST[2:], Budget()) == f'"{LONGEST[2:]}"'
     assert json_text(LONGEST[1:], Budget()) is UNDEFINED
-    assert resolve({"@json": {"mode": "decode", "value": {"@path": "$.a"}}}, {"a": f'"{LONGEST[2:]}"'}) == LONGEST[2:]
+    assert resolve(decode({"@path": "$.a"}), {"a": f'"{LONGEST[2:]}"'}) == LONGEST[2:]
     assert resolve({"@excludeWhenNull": {"@path": "$."}}, {"a": [""] * (MAX_VALUES + 1)}) is None
     assert not UNDEFINED
 
@@ -277,9 +276,9 @@ def test_a_long_number_costs_steps_for_its_digits(bits: int, steps: int) -> None
 def test_flatten_limits_the_total_length_of_keys() -> None:
     event = {"a": {"k" * 29_120: {str(digit): digit for digit in range(8)}}}
     assert 29_120 + 8 * (29_120 + len("_______") + 1) == MAX_KEYS  # the key above the others counts, too
-    found = resolve({"@flatten": {"separator": "_______", "value": {"@path": "$.a"}}}, event)
+    found = resolve(flatten({"@path": "$.a"}, "_______"), event)
     assert list(found.values()) == list(range(8))
-    assert resolve({"@flatten": {"separator": "________", "value": {"@path": "$.a"}}}, event) is None
+    assert resolve(flatten({"@path": "$.a"}, "________"), event) is None
 
 
 @pytest.mark.parametrize(
@@ -305,44 +304,27 @@ def test_replace_takes_its_pattern_literally(options: dict[str, Json], text: Any
 @pytest.mark.parametrize(
     ("directive", "expected"),
     [
-        pytest.param({"@if": {"blank": [[None]], "then": 1, "else": 2}}, 2, id="if: a list of nothing is blank"),
+        pytest.param(either("blank", [[None]], 1, 2), 2, id="if: a list of nothing is blank"),
         pytest.param({"@if": {"exists": True, "then": 1}}, 1, id="if: then is not mistaken for the condition"),
-        pytest.param({"@case": {"operator": "upper", "value": {"@path": "$.n"}}}, 7, id="case: others pass"),
-        pytest.param({"@case": {"operator": "upper", "value": ""}}, None, id="case: an empty constant, as in Segment"),
-        pytest.param({"@replace": {"value": "", "pattern": "a"}}, None, id="replace: an empty constant, as in Segment"),
+        pytest.param(case("upper", {"@path": "$.n"}), 7, id="case: others pass"),
+        pytest.param(case("upper", ""), None, id="case: an empty constant, as in Segment"),
+        pytest.param(replace("", "a"), None, id="replace: an empty constant, as in Segment"),
         pytest.param({"@arrayPath": ["$.missing", {"b": 1}]}, None, id="arrayPath: nothing"),
+        pytest.param(merge("right", {"@path": "$.n"}, {"x": 1}), {"x": 1}, id="merge: a number"),
+        pytest.param(merge("left", {"a": 1, "b": 1}, {"a": 2}), {"a": 1, "b": 1}, id="merge left"),
         pytest.param(
-            {"@merge": {"direction": "right", "objects": [{"@path": "$.n"}, {"x": 1}]}}, {"x": 1}, id="merge: a number"
+            merge("right", {"a": 1}, {"a": {"@path": "$.x"}}), {}, id="merge: a key without a value still wins"
         ),
         pytest.param(
-            {"@merge": {"direction": "left", "objects": [{"a": 1, "b": 1}, {"a": 2}]}},
-            {"a": 1, "b": 1},
-            id="merge left",
-        ),
-        pytest.param(
-            {"@merge": {"direction": "right", "objects": [{"a": 1}, {"a": {"@path": "$.x"}}]}},
-            {},
-            id="merge: a key without a value still wins",
-        ),
-        pytest.param(
-            {
-                "@transform": {
-                    "apply": {"u": {"@path": "$.userId"}},
-                    "mapping": {"v": {"@path": "$.u"}, "w": {"@path": "$.n"}},
-                }
-            },
+            transform({"u": {"@path": "$.userId"}}, {"v": {"@path": "$.u"}, "w": {"@path": "$.n"}}),
             {"v": "cust_1"},
             id="transform sees only what was applied",
         ),
+        pytest.param(encode({"b": "\ud83d", "1": [None]}), '{"1":[null],"b":"\\ud83d"}', id="json: order, halves"),
+        pytest.param(decode("NaN"), "NaN", id="json: not JSON is itself"),
+        pytest.param(encode({"10": 1, "9": "é"}), '{"9":"é","10":1}', id="json: 9, 10"),
         pytest.param(
-            {"@json": {"mode": "encode", "value": {"b": "\ud83d", "1": [None]}}},
-            '{"1":[null],"b":"\\ud83d"}',
-            id="json: order, halves",
-        ),
-        pytest.param({"@json": {"mode": "decode", "value": "NaN"}}, "NaN", id="json: not JSON is itself"),
-        pytest.param({"@json": {"mode": "encode", "value": {"10": 1, "9": "é"}}}, '{"9":"é","10":1}', id="json: 9, 10"),
-        pytest.param(
-            {"@flatten": {"separator": "_", "value": {"a": {"b": {"c": 1}, "d": 2}, "e": [3]}}},
+            flatten({"a": {"b": {"c": 1}, "d": 2}, "e": [3]}, "_"),
             {"a_b_c": 1, "a_d": 2, "e_0": 3},
             id="flatten: in order",
         ),
@@ -371,123 +353,64 @@ def test_sha256_hashes_strings_and_numbers_only(value: Any, expected: str | None
 @pytest.mark.parametrize(
     ("directive", "position", "remedy"),
     [
-        pytest.param({"@pat": "$.a"}, "f", "did you mean @path?", id="unknown directive"),
-        pytest.param({"@path": "$.a", "@case": {}}, "f", "2 directives in one object", id="two directives"),
-        pytest.param({"@path": "$.a", "b": 1}, "f", "@path has other keys beside it; give it", id="beside other keys"),
+        pytest.param({"@pat": "$.a"}, "", "did you mean @path?", id="unknown directive"),
+        pytest.param({"@path": "$.a", "@case": {}}, "", "2 directives in one object", id="two directives"),
+        pytest.param({"@path": "$.a", "b": 1}, "", "@path has other keys beside it; give it", id="beside other keys"),
         pytest.param(
             {"@liquid": "{{ a | upcase }}"},
-            "f.@liquid",
+            ".@liquid",
             "Liquid templates are not read here; write it with @template, @if, @case or @replace",
             id="liquid",
         ),
-        pytest.param({"@path": 5}, "f.@path", "must be a string or a directive", id="path: number"),
-        pytest.param({"@path": "$.a[*].b"}, "f.@path", "bad path", id="path: wildcard"),
-        pytest.param({"@template": "{{ a[*] }}"}, "f.@template", "bad path", id="template: wildcard"),
-        pytest.param({"@if": {"then": 1}}, "f.@if", "neither exists nor blank", id="if: no condition"),
-        pytest.param({"@if": {"exists": 1, "then": {"@x": 1}}}, "f.@if.then", "unknown directive @x", id="if: nested"),
+        pytest.param({"@path": 5}, ".@path", "must be a string or a directive", id="path: number"),
+        pytest.param({"@path": "$.a[*].b"}, ".@path", "bad path", id="path: wildcard"),
+        pytest.param({"@template": "{{ a[*] }}"}, ".@template", "bad path", id="template: wildcard"),
+        pytest.param({"@if": {"then": 1}}, ".@if", "neither exists nor blank", id="if: no condition"),
+        pytest.param({"@if": {"exists": 1, "then": {"@x": 1}}}, ".@if.then", "unknown directive @x", id="if: nested"),
         pytest.param(
-            {"@if": {"exist": 1}}, "f.@if", "unknown option exist (did you mean exists?); al", id="if: misspelt"
+            {"@if": {"exist": 1}}, ".@if", "unknown option exist (did you mean exists?); al", id="if: misspelt"
         ),
-        pytest.param({"@case": {"operator": "title"}}, "f.@case.operator", "lower, upper", id="case: operator"),
-        pytest.param({"@case": {"value": "a"}}, "f.@case", "operator is missing", id="case: no operator"),
+        pytest.param({"@case": {"operator": "title"}}, ".@case.operator", "lower, upper", id="case: operator"),
+        pytest.param({"@case": {"value": "a"}}, ".@case", "operator is missing", id="case: no operator"),
+        pytest.param(case("lower", 5), ".@case.value", "must be a string", id="case: number"),
+        pytest.param(replace("a", ""), ".@replace.pattern", "1 to 10", id="replace: empty pattern"),
+        pytest.param(replace("a", "😀" * 6), ".@replace.pattern", "1 to 10", id="replace: 12 units"),
         pytest.param(
-            {"@case": {"operator": "lower", "value": 5}}, "f.@case.value", "must be a string", id="case: number"
+            replace("a", "a", replacement="a" * 11), ".@replace.replacement", "up to 10", id="replace: long replacement"
         ),
+        pytest.param(replace("a", "a", replacement="$'"), ".@replace.replacement", "write $$", id="replace: $'"),
+        pytest.param(replace("a", "a", **{"global": 1}), ".@replace.global", "true, false", id="replace: global"),
+        pytest.param({"@arrayPath": ["$.a", "$.b"]}, ".@arrayPath.1", "not an object", id="arrayPath: text as shape"),
         pytest.param(
-            {"@replace": {"value": "a", "pattern": ""}}, "f.@replace.pattern", "1 to 10", id="replace: empty pattern"
+            {"@merge": {"objects": {}, "direction": "left"}}, ".@merge.objects", "not a list", id="merge: object"
         ),
-        pytest.param(
-            {"@replace": {"value": "a", "pattern": "😀" * 6}}, "f.@replace.pattern", "1 to 10", id="replace: 12 units"
-        ),
-        pytest.param(
-            {"@replace": {"value": "a", "pattern": "a", "replacement": "a" * 11}},
-            "f.@replace.replacement",
-            "up to 10",
-            id="replace: long replacement",
-        ),
-        pytest.param(
-            {"@replace": {"value": "a", "pattern": "a", "replacement": "$'"}},
-            "f.@replace.replacement",
-            "write $$",
-            id="replace: $'",
-        ),
-        pytest.param(
-            {"@replace": {"value": "a", "pattern": "a", "global": 1}},
-            "f.@replace.global",
-            "true, false",
-            id="replace: global",
-        ),
-        pytest.param({"@arrayPath": ["$.a", "$.b"]}, "f.@arrayPath.1", "not an object", id="arrayPath: text as shape"),
-        pytest.param(
-            {"@merge": {"objects": {}, "direction": "left"}}, "f.@merge.objects", "not a list", id="merge: object"
-        ),
-        pytest.param({"@json": {"mode": "both", "value": "a"}}, "f.@json.mode", "encode, decode", id="json: mode"),
-        pytest.param(
-            {"@json": {"mode": "encode", "value": {"@x": 1}}}, "f.@json.value", "unknown directive", id="json: value"
-        ),
-        pytest.param({"@json": {"mode": "encode", "value": ""}}, "f.@json.value", "empty", id="json: empty"),
-        pytest.param(
-            {"@flatten": {"value": {}, "separator": ""}}, "f.@flatten.separator", "at least one", id="flatten: empty"
-        ),
-        pytest.param({"@flatten": {"zzz": 1}}, "f.@flatten", "zzz; allowed: value, separator, omitArrays", id="option"),
-        pytest.param({"@case": {"@path": "$.a"}}, "f.@case", "not an object of options", id="case: a directive"),
-        pytest.param({f"@{'x' * 39}": 1}, "f", f"unknown directive @{'x' * 39}; docs", id="a name of 40 characters"),
-        pytest.param({f"@{'x' * 40}": 1}, "f", f"unknown directive @{'x' * 39}…; docs", id="a longer name"),
-        pytest.param(
-            {"@merge": {"objects": [], "direction": "up"}}, "f.@merge.direction", "right, left", id="merge: up"
-        ),
-        pytest.param(
-            {"@transform": {"apply": 5, "mapping": {}}},
-            "f.@transform.apply",
-            "must be an object",
-            id="transform: apply",
-        ),
-        pytest.param(
-            {"@transform": {"apply": {}, "mapping": 5}},
-            "f.@transform.mapping",
-            "must be an object",
-            id="transform: mapping",
-        ),
-        pytest.param(
-            {"@flatten": {"value": {}, "separator": "_", "omitArrays": 1}},
-            "f.@flatten.omitArrays",
-            "true, false",
-            id="flatten: lists",
-        ),
-        pytest.param(
-            {"@flatten": {"value": {"@x": 1}, "separator": "_"}},
-            "f.@flatten.value",
-            "unknown directive",
-            id="flatten: value",
-        ),
-        pytest.param(
-            {"@flatten": {"value": {}, "separator": LONGEST}}, "f.@flatten.separator", "shorten it", id="flatten: long"
-        ),
-        pytest.param(
-            {"@replace": {"value": {"@x": 1}, "pattern": "a"}},
-            "f.@replace.value",
-            "unknown directive",
-            id="replace: value",
-        ),
-        pytest.param(
-            {"@replace": {"value": "a", "pattern": "a", "ignorecase": 1}},
-            "f.@replace.ignorecase",
-            "true, false",
-            id="replace: case",
-        ),
-        pytest.param({"@arrayPath": ["$.a", {}, 1]}, "f.@arrayPath", "not a list of a path", id="arrayPath: three"),
-        pytest.param({"@arrayPath": [5]}, "f.@arrayPath.0", "must be a string", id="arrayPath: a number"),
-        pytest.param({"@sha256": True}, "f.@sha256", "must be a string or a directive", id="sha256: boolean"),
-        pytest.param([{"a": [{"@x": 1}]}], "f.0.a.0", "unknown directive", id="inside lists and objects"),
-        pytest.param({"a": {1: 2}}, "f.a", "a key that is not a string", id="not JSON: key"),
-        pytest.param({"a": float("nan")}, "f.a", "not a JSON value", id="not JSON: NaN"),
-        pytest.param("a" * (MAX_CHARACTERS + 1), "f", "shorten it", id="long text"),
-        pytest.param({"@path": "a." * MAX_CHARACTERS}, "f.@path", "shorten it", id="long path"),
-        pytest.param({"@template": "a" * (MAX_CHARACTERS + 1)}, "f.@template", "shorten it", id="long template"),
+        pytest.param({"@json": {"mode": "both", "value": "a"}}, ".@json.mode", "encode, decode", id="json: mode"),
+        pytest.param(encode({"@x": 1}), ".@json.value", "unknown directive", id="json: value"),
+        pytest.param(encode(""), ".@json.value", "empty", id="json: empty"),
+        pytest.param(flatten({}, ""), ".@flatten.separator", "at least one", id="flatten: empty"),
+        pytest.param({"@flatten": {"zzz": 1}}, ".@flatten", "zzz; allowed: value, separator, omitArrays", id="option"),
+        pytest.param({"@case": {"@path": "$.a"}}, ".@case", "not an object of options", id="case: a directive"),
+        pytest.param({f"@{'x' * 39}": 1}, "", f"unknown directive @{'x' * 39}; docs", id="a name of 40 characters"),
+        pytest.param({f"@{'x' * 40}": 1}, "", f"unknown directive @{'x' * 39}…; docs", id="a longer name"),
+        pytest.param(merge("up"), ".@merge.direction", "right, left", id="merge: up"),
+        pytest.param(transform(5, {}), ".@transform.apply", "must be an object", id="transform: apply"),
+        pytest.param(transform({}, 5), ".@transform.mapping", "must be an object", id="transform: mapping"),
+        pytest.param(flatten({}, "_", omitArrays=1), ".@flatten.omitArrays", "true, false", id="flatten: lists"),
+        pytest.param(flatten({"@x": 1}, "_"), ".@flatten.value", "unknown directive", id="flatten: value"),
+        pytest.param(flatten({}, LONGEST), ".@flatten.separator", "shorten it", id="flatten: long"),
+        pytest.param(replace({"@x": 1}, "a"), ".@replace.value", "unknown directive", id="replace: value"),
+        pytest.param(replace("a", "a", ignorecase=1), ".@replace.ignorecase", "true, false", id="replace: case"),
+        pytest.param({"@arrayPath": ["$.a", {}, 1]}, ".@arrayPath", "not a list of a path", id="arrayPath: three"),
+        pytest.param({"@arrayPath": [5]}, ".@arrayPath.0", "must be a string", id="arrayPath: a number"),
+        pytest.param({"@sha256": True}, ".@sha256", "must be a string or a directive", id="sha256: boolean"),
+        pytest.param([{"a": [{"@x": 1}]}], ".0.a.0", "unknown directive", id="inside lists and objects"),
+        pytest.param({"a": {1: 2}}, ".a", "a key that is not a string", id="not JSON: key"),
+        pytest.param({"a": float("nan")}, ".a", "not a JSON value", id="not JSON: NaN"),
+        pytest.param("a" * (MAX_CHARACTERS + 1), "", "shorten it", id="long text"),
+        pytest.param({"@path": "a." * MAX_CHARACTERS}, ".@path", "shorten it", id="long path"),
+        pytest.param({"@template": "a" * (MAX_CHARACTERS + 1)}, ".@template", "shorten it", id="long template"),
         *(
-            pytest.param(
-                {"@template": template}, "f.@template", f"the {{{{ at character {at} is {fault}; ", id=template
-            )
+            pytest.param({"@template": template}, ".@template", f"the {{{{ at character {at} is {fault}; ", id=template)
             for template, at, fault in [
                 ("loy-{{ traits.customer.number }", 5, "not closed"),
                 ("loy-{{", 5, "not closed"),
@@ -498,14 +421,14 @@ def test_sha256_hashes_strings_and_numbers_only(value: Any, expected: str | None
                 ("a{{}}", 2, "empty"),
             ]
         ),
-        pytest.param([1] * MAX_SIZE, f"f.{MAX_SIZE - 1}", "split the mapping", id="many values"),
-        pytest.param({"\n": {"@x": 1}}, r"f.\n…", "unknown directive", id="a name that would break the line"),
+        pytest.param([1] * MAX_SIZE, f".{MAX_SIZE - 1}", "split the mapping", id="many values"),
+        pytest.param({"\n": {"@x": 1}}, r".\n…", "unknown directive", id="a name that would break the line"),
     ],
 )
 def test_an_invalid_directive_is_refused_with_position_and_remedy(directive: Json, position: str, remedy: str) -> None:
     with pytest.raises(InvalidMapping) as refusal:
         compile_directive(directive, at="f")
-    assert str(refusal.value).startswith(f"{position}: ")
+    assert str(refusal.value).startswith(f"f{position}: ")
     assert remedy in str(refusal.value)
 
 
@@ -550,14 +473,14 @@ def deep(levels: int) -> Json:
     "directive",
     [
         {"@template": "{{ a }}{{{ a }}}"},
-        {"@json": {"mode": "encode", "value": {"@path": "$."}}},
-        {"@json": {"mode": "decode", "value": {"@path": "$.a"}}},
-        {"@flatten": {"separator": "_", "value": {"@path": "$."}}},
+        encode({"@path": "$."}),
+        decode({"@path": "$.a"}),
+        flatten({"@path": "$."}, "_"),
         {"@excludeWhenNull": {"@path": "$."}},
-        {"@replace": {"value": {"@path": "$.a"}, "pattern": "x", "replacement": "$&$&$&$&$&", "pattern2": "x"}},
+        replace({"@path": "$.a"}, "x", replacement="$&$&$&$&$&", pattern2="x"),
         {"@arrayPath": ["$.a", {"b": {"@path": "$.c"}}]},
-        {"@if": {"blank": {"@path": "$.a"}, "then": 1, "else": 2}},
-        {"@merge": {"direction": "right", "objects": [{"@path": "$.a"}]}},
+        either("blank", {"@path": "$.a"}, 1, 2),
+        merge("right", {"@path": "$.a"}),
         {"@template": {"@path": "$.a"}},
         {"@path": {"@path": "$.a"}},
         {"@sha256": {"@path": "$.a"}},
@@ -587,13 +510,13 @@ def test_flattening_long_nested_keys_is_bounded() -> None:
     value: Json = {str(number): number for number in range(1_000)}
     for _ in range(90):
         value = {"k" * 300: value}
-    assert resolve({"@flatten": {"separator": ".", "value": {"@path": "$.a"}}}, {"a": value}) is None
+    assert resolve(flatten({"@path": "$.a"}, "."), {"a": value}) is None
 
 
 def test_encoding_json_repeatedly_is_bounded() -> None:
     directive: Json = {"@path": "$.a"}
     for _ in range(12):
-        directive = {"@json": {"mode": "encode", "value": directive}}
+        directive = encode(directive)
     assert resolve(directive, {"a": '"' * 1_000}) is None
 
 

@@ -13,12 +13,24 @@ from audience_sync.segment.default_mapping import DEFAULT_MAPPING, first_passing
 from audience_sync.segment.directives.values import MAX_TEXT
 from audience_sync.segment.mapping_config import MAX_MAPPINGS, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
+from tests.unit.segment.directives import case, either, encode, merge, replace
 
 FIELD = {"external_user_id": {"@path": "$.userId"}}
 
 
 def written(name: str = "Entered", **changes: Any) -> dict[str, Any]:
     return {"name": name, "trigger": 'type = "track"', "fields": FIELD} | changes
+
+
+def mapping_of(**fields: Any) -> list[dict[str, Any]]:
+    """A document whose one mapping has these fields beside the member id."""
+    return [written(fields=FIELD | fields)]
+
+
+def refusal_of(document: Any) -> InvalidMapping:
+    with pytest.raises(InvalidMapping) as refusal:
+        parse_mappings(document, compile_trigger)
+    return refusal.value
 
 
 def default_fields_of(event: dict[str, Any]) -> dict[str, Any]:
@@ -63,30 +75,26 @@ def test_a_document_has_at_most_50_mappings() -> None:
         pytest.param([written(trigger=None)], 'mapping "Entered": trigger: must be a string', id="no trigger"),
         pytest.param([written(fields=[])], 'mapping "Entered": fields: must be an object', id="fields"),
         pytest.param(
-            [written(fields=FIELD | {"e_mail": 1})],
+            mapping_of(e_mail=1),
             'mapping "Entered": fields: unknown field e_mail (did you mean email?); known: external_user_id,',
             id="unknown field",
         ),
         pytest.param(
-            [written(fields=FIELD | {"city": "$.traits.city"})],
+            mapping_of(city="$.traits.city"),
             'mapping "Entered": fields.city: a plain string; did you mean {"@path": "$.traits.city"}?',
             id="a path without its directive",
         ),
         pytest.param(
-            [written(fields=FIELD | {"state": "{{ traits.state }}"})],
+            mapping_of(state="{{ traits.state }}"),
             'fields.state: a plain string; did you mean {"@template": "{{ traits.state }}"}?',
             id="a template without its directive",
         ),
         pytest.param(
-            [written(fields=FIELD | {"email": {"@case": {"operator": "lower", "value": {"@literal": "A@B.CO"}}}})],
+            mapping_of(email=case("lower", {"@literal": "A@B.CO"})),
             "fields.email: the same for every member",
             id="one e-mail address for all, in disguise",
         ),
-        pytest.param(
-            [written(fields=FIELD | {"audience_id": "abc"})],
-            "fields.audience_id: not an audience id; give",
-            id="audience",
-        ),
+        pytest.param(mapping_of(audience_id="abc"), "fields.audience_id: not an audience id; give", id="audience"),
         pytest.param(
             [written(enabled=False, fields=FIELD | {"email": {"@x": 1}})],
             'mapping "Entered": fields.email: unknown directive @x',
@@ -95,9 +103,7 @@ def test_a_document_has_at_most_50_mappings() -> None:
     ],
 )
 def test_an_invalid_document_is_refused_with_name_position_and_remedy(document: Any, words: str) -> None:
-    with pytest.raises(InvalidMapping) as refusal:
-        parse_mappings(document, compile_trigger)
-    assert words in str(refusal.value)
+    assert words in str(refusal_of(document))
 
 
 def test_every_fault_of_a_document_is_listed() -> None:
@@ -109,8 +115,6 @@ def test_every_fault_of_a_document_is_listed() -> None:
         "country": "Germany",
     }
     document = [written(trigger="type =", fields=fields, enabled="yes"), 1, written("Left", fields={}), written("Left")]
-    with pytest.raises(InvalidMapping) as refusal:
-        parse_mappings(document, compile_trigger)
     listed = [
         "trigger: not a value",
         "fields: unknown field e_mail",
@@ -123,21 +127,20 @@ def test_every_fault_of_a_document_is_listed() -> None:
         "mappings.1: must be",
         'mapping "Left": fields: external_user_id is missing',
     ]
-    faults = refusal.value.faults
-    assert len(faults) == len(listed)
-    assert [words for words, fault in zip(listed, faults, strict=True) if words not in fault] == []
-    assert str(refusal.value) == "\n".join(faults)
+    refusal = refusal_of(document)
+    assert len(refusal.faults) == len(listed)
+    assert [words for words, fault in zip(listed, refusal.faults, strict=True) if words not in fault] == []
+    assert str(refusal) == "\n".join(refusal.faults)
 
 
 @pytest.mark.parametrize("name", [field.name for field in FIELDS if field.personal])
 def test_a_personal_field_must_not_be_the_same_for_every_member(name: str) -> None:
-    with pytest.raises(InvalidMapping, match=f"fields.{name}: the same for every member"):
-        parse_mappings([written(fields=FIELD | {name: "a constant"})], compile_trigger)
+    assert f"fields.{name}: the same for every member" in str(refusal_of(mapping_of(**{name: "a constant"})))
 
 
 def test_a_field_that_is_not_personal_may_be_constant() -> None:
     constant = {"country": "DE", "audience_id": "418273650912345678", "city": "Bonn", "state": "NW", "tcf": "CPx"}
-    [mapping] = parse_mappings([written(fields=FIELD | constant)], compile_trigger)
+    [mapping] = parse_mappings(mapping_of(**constant), compile_trigger)
     assert CompiledMapping(mapping, compile_trigger(mapping.trigger)).fields_of({"userId": "cust_1"}, Budget()) == {
         "external_user_id": "cust_1",
         **constant,
@@ -149,11 +152,11 @@ def test_a_field_that_is_not_personal_may_be_constant() -> None:
     [
         pytest.param({"@arrayPath": ["$.a"]}, id="a list's path"),
         pytest.param({"@template": "{{ a }}"}, id="a template with a name"),
-        pytest.param({"@merge": {"direction": "right", "objects": [{"@path": "$.a"}]}}, id="a path in a list"),
+        pytest.param(merge("right", {"@path": "$.a"}), id="a path in a list"),
     ],
 )
 def test_a_personal_field_may_be_any_directive_that_reads_the_event(directive: Any) -> None:
-    [mapping] = parse_mappings([written(fields=FIELD | {"email": directive})], compile_trigger)
+    [mapping] = parse_mappings(mapping_of(email=directive), compile_trigger)
     assert mapping.fields["email"] == directive
 
 
@@ -188,21 +191,12 @@ COMPOSED = [  # directives for a member id, and the ids for events with and with
     pytest.param({"@template": "loy-{{ n }}"}, "loy-7", id="template"),
     pytest.param({"@template": "{{ region }}-{{ n }}"}, "eu-7", id="template, one of two"),
     pytest.param({"@template": {"@path": "$.template"}}, "x-7", id="template of the event"),
-    pytest.param({"@replace": {"pattern": "-", "value": {"@template": "a-{{ n }}"}}}, "a7", id="replace"),
+    pytest.param(replace({"@template": "a-{{ n }}"}, "-"), "a7", id="replace"),
     pytest.param({"@if": {"exists": NUMBER, "then": {"@template": "a{{ n }}"}}}, "a7", id="if, then"),
     pytest.param({"@if": {"exists": {"@path": "$.z"}, "else": {"@template": "a{{ n }}"}}}, "a7", id="if, else"),
     pytest.param({"@excludeWhenNull": {"@template": "a{{ n }}"}}, "a7", id="excludeWhenNull"),
     pytest.param(
-        {
-            "@sha256": {
-                "@json": {
-                    "mode": "encode",
-                    "value": {
-                        "@merge": {"direction": "right", "objects": [{"n": NUMBER}, {"r": {"@path": "$.region"}}]}
-                    },
-                }
-            }
-        },
+        {"@sha256": encode(merge("right", {"n": NUMBER}, {"r": {"@path": "$.region"}}))},
         sha256(b'{"n":7,"r":"eu"}').hexdigest(),
         id="hashed merge",
     ),
@@ -225,13 +219,7 @@ def test_a_composed_member_id_with_an_empty_part_counts_as_missing(directive: An
     [
         pytest.param({"@template": "a{{ n }}"}, "a0", id="zero is a value"),
         pytest.param(
-            {
-                "@if": {
-                    "exists": {"@path": "$.region"},
-                    "then": {"@template": "{{ region }}-{{ n }}"},
-                    "else": {"@template": "{{ n }}"},
-                }
-            },
+            either("exists", {"@path": "$.region"}, {"@template": "{{ region }}-{{ n }}"}, {"@template": "{{ n }}"}),
             "0",
             id="an optional part",
         ),
@@ -251,31 +239,28 @@ def test_other_fields_keep_the_text_around_an_empty_part() -> None:
         pytest.param("loy-", "", id="text"),
         pytest.param({"@template": "loy-"}, "", id="template without a path"),
         pytest.param({"@template": {"@literal": "x"}}, "", id="literal template"),
-        pytest.param({"@json": {"mode": "encode", "value": {"a": 1}}}, "", id="JSON"),
-        pytest.param({"@if": {"exists": NUMBER, "then": NUMBER, "else": "none"}}, ".@if.else", id="else"),
-        pytest.param({"@if": {"exists": NUMBER, "then": "some", "else": NUMBER}}, ".@if.then", id="then"),
+        pytest.param(encode({"a": 1}), "", id="JSON"),
+        pytest.param(either("exists", NUMBER, NUMBER, "none"), ".@if.else", id="else"),
+        pytest.param(either("exists", NUMBER, "some", NUMBER), ".@if.then", id="then"),
         pytest.param({"@arrayPath": ["$.list", {"@literal": "x"}]}, ".@arrayPath.1", id="item of a list"),
     ],
 )
 def test_a_member_id_that_does_not_depend_on_the_event_is_refused(directive: Any, place: str) -> None:
-    with pytest.raises(InvalidMapping) as refusal:
-        parse_mappings([written(fields={"external_user_id": directive})], compile_trigger)
-    assert str(refusal.value).startswith(
-        f'mapping "Entered": fields.external_user_id{place}: the same for every member'
-    )
+    refusal = refusal_of(mapping_of(external_user_id=directive))
+    assert str(refusal).startswith(f'mapping "Entered": fields.external_user_id{place}: the same for every member')
 
 
 def test_a_member_id_may_choose_between_paths() -> None:
-    directive = {"@path": {"@if": {"exists": NUMBER, "then": "$.a", "else": "$.b"}}}
-    assert parse_mappings([written(fields={"external_user_id": directive})], compile_trigger)
+    directive = {"@path": either("exists", NUMBER, "$.a", "$.b")}
+    assert parse_mappings(mapping_of(external_user_id=directive), compile_trigger)
 
 
 def test_fields_spend_from_the_budget_of_the_event() -> None:
     budget = Budget(10)
-    mapping = compiled(city={"@case": {"operator": "upper", "value": {"@path": "$.city"}}})
+    mapping = compiled(city=case("upper", {"@path": "$.city"}))
     assert mapping.fields_of({"city": "x" * 64}, budget) == {"city": "X" * 64}
     assert budget.steps_left == 8
-    mapping = compiled(external_user_id={"@case": {"operator": "upper", "value": {"@path": "$.city"}}})
+    mapping = compiled(external_user_id=case("upper", {"@path": "$.city"}))
     assert mapping.member_of({"city": "x" * 64}, budget) == "X" * 64
     assert budget.steps_left == 6
 
@@ -329,29 +314,19 @@ MEMBERSHIP = {"value": {"@path": "$.event"}, "enter": ["new"], "exit": ["deleted
 @pytest.mark.parametrize(
     ("membership", "words"),
     [
-        pytest.param([], "membership: must be an object", id="a list"),
-        pytest.param(
-            MEMBERSHIP | {"exits": []}, "membership: unknown key exits (did you mean exit?)", id="unknown key"
-        ),
-        pytest.param(MEMBERSHIP | {"enter": "new"}, "membership.enter: must be a list", id="no list"),
-        pytest.param(MEMBERSHIP | {"enter": [*range(101)]}, "membership.enter: must be a list of up to 100", id="long"),
-        pytest.param(MEMBERSHIP | {"exit": [None]}, "membership.exit.0: must be a string", id="null"),
-        pytest.param(MEMBERSHIP | {"exit": [""]}, "membership.exit.0: must be a string", id="empty"),
-        pytest.param(
-            MEMBERSHIP | {"enter": [1], "exit": ["1"]}, "membership: 1 is in enter and in exit", id="1 in both"
-        ),
-        pytest.param(
-            MEMBERSHIP | {"enter": ["true"], "exit": [True]}, "membership: true is in enter and in exit", id="2"
-        ),
-        pytest.param({"value": {"@path": "$.event"}}, "membership: names no value", id="no values"),
-        pytest.param(
-            MEMBERSHIP | {"value": "$.event"}, "membership.value: the same for every event", id="no directive"
-        ),
-        pytest.param({"enter": ["new"]}, "membership.value: the same for every event", id="no value"),
-        pytest.param(MEMBERSHIP | {"value": {"@pat": 1}}, "membership.value: unknown directive @pat", id="directive"),
+        pytest.param([], ": must be an object", id="a list"),
+        pytest.param(MEMBERSHIP | {"exits": []}, ": unknown key exits (did you mean exit?)", id="unknown key"),
+        pytest.param(MEMBERSHIP | {"enter": "new"}, ".enter: must be a list", id="no list"),
+        pytest.param(MEMBERSHIP | {"enter": [*range(101)]}, ".enter: must be a list of up to 100", id="long"),
+        pytest.param(MEMBERSHIP | {"exit": [None]}, ".exit.0: must be a string", id="null"),
+        pytest.param(MEMBERSHIP | {"exit": [""]}, ".exit.0: must be a string", id="empty"),
+        pytest.param(MEMBERSHIP | {"enter": [1], "exit": ["1"]}, ": 1 is in enter and in exit", id="1 in both"),
+        pytest.param(MEMBERSHIP | {"enter": ["true"], "exit": [True]}, ": true is in enter and in exit", id="2"),
+        pytest.param({"value": {"@path": "$.event"}}, ": names no value", id="no values"),
+        pytest.param(MEMBERSHIP | {"value": "$.event"}, ".value: the same for every event", id="no directive"),
+        pytest.param({"enter": ["new"]}, ".value: the same for every event", id="no value"),
+        pytest.param(MEMBERSHIP | {"value": {"@pat": 1}}, ".value: unknown directive @pat", id="directive"),
     ],
 )
 def test_a_membership_setting_that_can_never_decide_is_refused_on_loading(membership: Any, words: str) -> None:
-    with pytest.raises(InvalidMapping) as refusal:
-        parse_mappings([written(membership=membership)], compile_trigger)
-    assert f'mapping "Entered": {words}' in str(refusal.value)
+    assert f'mapping "Entered": membership{words}' in str(refusal_of([written(membership=membership)]))

@@ -21,7 +21,7 @@ _ARRAYS = frozenset(
 # Source: Amazon's OpenAPI files "Advertiser audiences" and "Ads Data Manager" 3.0. Single words, such as `email`, are
 # among the words below.
 _FIELDS = _ARRAYS.union(
-    (name for field in FIELDS for name in (field.amazon_name, field.data_manager_name)),
+    (name for field in FIELDS for name in (field.amazon_name, field.sent_name, field.data_manager_name)),
     """userConsent targetResource connectionId externalAudienceId audienceFees cpmCents advertiserId jobRequestId
     jobState externalId agreementToken hasAccepted isDefault amcAccountId amcAccountMarketplaceId amcInstanceId
     dspAdvertiserId dspProfileId

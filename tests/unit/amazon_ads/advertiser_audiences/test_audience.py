@@ -1,6 +1,7 @@
 """The bodies that Amazon gets for settings that people type, and the faults where it would refuse them."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from audience_sync.amazon_ads.advertiser_audiences.audience import (
 )
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import CURRENCIES, Fee
 from audience_sync.amazon_ads.destination import amc_connection, dsp_advertiser
-from audience_sync.errors import InvalidAudience
+from audience_sync.errors import InvalidAudience, SettingFault
 from audience_sync.members.membership import Audience, FilledBy
 
 DROP = object()  # as a value: leave the field out
@@ -35,10 +36,16 @@ def requested(**fields: Any) -> NewAudience:
     return new_audience(extras(**fields), max_cpm_cents=MAX_CPM_CENTS)
 
 
-def faults_of(settings: dict[str, Any]) -> dict[str, str]:
+def of_connection(connection_id: str, **fields: Any) -> dict[str, Any]:
+    return {"advertiserId": DROP, "connectionId": connection_id} | fields
+
+
+def only_fault(ask: Callable[..., Any], *settings: Any, **options: Any) -> SettingFault:
+    """Return what is wrong with settings of which one is."""
     with pytest.raises(InvalidAudience) as caught:
-        new_audience(settings, max_cpm_cents=MAX_CPM_CENTS)
-    return {fault.field: fault.allowed for fault in caught.value.faults}
+        ask(*settings, **{"max_cpm_cents": MAX_CPM_CENTS} | options)
+    (fault,) = caught.value.faults
+    return fault
 
 
 @pytest.mark.parametrize(
@@ -58,27 +65,23 @@ def test_a_name_prefix_does_not_change_the_external_id(name: str, at_amazon: str
 
 def test_a_short_name_with_its_prefix_has_ten_characters_and_a_long_one_is_refused() -> None:
     assert new_audience(extras(audienceName="VIP"), max_cpm_cents=0, name_prefix="T-").name == "T-Segment audience VIP"
-    with pytest.raises(InvalidAudience) as caught:
-        new_audience(extras(audienceName="n" * 119), max_cpm_cents=0, name_prefix="Brand A - ")
-    assert "1 to 128 characters with the prefix of 10 (AudienceNamePrefix)" in caught.value.faults[0].allowed
+    fault = only_fault(new_audience, extras(audienceName="n" * 119), name_prefix="Brand A - ")
+    assert "1 to 128 characters with the prefix of 10 (AudienceNamePrefix)" in fault.allowed
 
 
 ALLOWED = frozenset({EXTRAS["advertiserId"], "conn-1"})
-ANOTHER_CONNECTION = {"advertiserId": DROP, "connectionId": "conn-2"}
 
 
 @pytest.mark.parametrize(
     ("target", "at_fault"),
     [
         pytest.param({"advertiserId": "590071284455661236"}, "advertiserId", id="another advertiser"),
-        pytest.param(ANOTHER_CONNECTION, "connectionId", id="another connection"),
-        pytest.param({"advertiserId": DROP, "connectionId": "CONN-1"}, "connectionId", id="in other letters"),
+        pytest.param(of_connection("conn-2"), "connectionId", id="another connection"),
+        pytest.param(of_connection("CONN-1"), "connectionId", id="in other letters"),
     ],
 )
 def test_a_target_outside_allowed_targets_is_refused(target: dict[str, Any], at_fault: str) -> None:
-    with pytest.raises(InvalidAudience) as caught:
-        new_audience(extras(**target), max_cpm_cents=0, allowed_targets=ALLOWED)
-    (fault,) = caught.value.faults
+    fault = only_fault(new_audience, extras(**target), allowed_targets=ALLOWED)
     assert fault.field == at_fault
     assert "AllowedTargets" in fault.allowed
     assert not any(each in str(fault) for each in ALLOWED), "strangers to the list do not get to see it"
@@ -89,7 +92,7 @@ def test_a_target_outside_allowed_targets_is_refused(target: dict[str, Any], at_
     [
         pytest.param({}, id="advertiser"),
         pytest.param({"advertiserId": int(EXTRAS["advertiserId"])}, id="advertiser, as a number"),
-        pytest.param({"advertiserId": DROP, "connectionId": "conn-1"}, id="connection"),
+        pytest.param(of_connection("conn-1"), id="connection"),
     ],
 )
 def test_a_listed_target_is_allowed_and_without_a_list_any_target(target: dict[str, Any]) -> None:
@@ -112,10 +115,8 @@ TARGETS = "exactly one of advertiserId"
         pytest.param({"advertiserId": DROP}, "advertiserId, connectionId", TARGETS, id="target: none"),
         pytest.param({"connectionId": "c-1"}, "advertiserId, connectionId", TARGETS, id="target: both"),
         pytest.param({"advertiserId": "ENTITY123"}, "advertiserId", "1 to 20 digits", id="advertiser: letters"),
-        pytest.param(
-            {"advertiserId": DROP, "connectionId": "c" * 257}, "connectionId", "1 to 256", id="connection: too long"
-        ),
-        pytest.param({"advertiserId": DROP, "connectionId": " "}, "connectionId", "1 to 256", id="connection: blank"),
+        pytest.param(of_connection("c" * 257), "connectionId", "1 to 256", id="connection: too long"),
+        pytest.param(of_connection(" "), "connectionId", "1 to 256", id="connection: blank"),
         pytest.param({"countryCode": DROP}, "countryCode", "ISO 3166-1 alpha-2", id="country: absent"),
         pytest.param({"countryCode": "XX"}, "countryCode", "ISO 3166-1 alpha-2", id="country: not in the list"),
         pytest.param(
@@ -139,34 +140,22 @@ TARGETS = "exactly one of advertiserId"
         pytest.param(FEE | {"currency": "CHF"}, "currency", "AED, AUD", id="currency: not in the list"),
         pytest.param(FEE | {"currency": 840}, "currency", "AED, AUD", id="currency: a number"),
         pytest.param({"dsp": True}, "dsp", "connectionId only", id="dsp: beside an advertiser"),
-        pytest.param(
-            {"advertiserId": DROP, "connectionId": "c", "dsp": "maybe"}, "dsp", "true or false", id="dsp: in words"
-        ),
-        pytest.param({"advertiserId": DROP, "connectionId": "c", "dsp": 1}, "dsp", "true or false", id="dsp: 1"),
+        pytest.param(of_connection("c", dsp="maybe"), "dsp", "true or false", id="dsp: in words"),
+        pytest.param(of_connection("c", dsp=1), "dsp", "true or false", id="dsp: 1"),
         pytest.param({"renew": True, "ttl": 0}, "ttl", "at least 259200 seconds (3 days)", id="renew: no member stays"),
         pytest.param({"renew": "true", "ttl": "259199"}, "ttl", "at least 259200", id="renew: short of three days"),
         pytest.param({"computationKey": {"a": 1}}, "computationKey", "1 to 256", id="computation key: an object"),
     ],
 )
 def test_an_invalid_setting_names_its_allowed_values(fields: dict[str, Any], at_fault: str, allowed: str) -> None:
-    faults = faults_of(extras(**fields))
-    assert list(faults) == [at_fault]
-    assert allowed in faults[at_fault]
+    fault = only_fault(new_audience, extras(**fields))
+    assert fault.field == at_fault
+    assert allowed in fault.allowed
 
 
 def test_all_faults_are_reported_at_once_with_remedies_and_without_values() -> None:
-    private = {
-        "audienceName": "private-name\x00",
-        "advertiserId": "private-advertiser",
-        "countryCode": "private-country",
-        "description": ["private-description"],
-        "externalAudienceId": "private-id\x00",
-        "ttl": "private-ttl",
-        "cpmCents": "private-price",
-        "currency": "private-currency",
-        "dsp": "private-dsp",
-        "computationKey": "private-key\x00",
-    }
+    names = "audienceName advertiserId countryCode externalAudienceId ttl cpmCents currency dsp computationKey"
+    private: dict[str, Any] = dict.fromkeys(names.split(), "private\x00") | {"description": ["private"]}
     with pytest.raises(InvalidAudience) as caught:
         new_audience(private, max_cpm_cents=0)
     assert {fault.field for fault in caught.value.faults} == private.keys()
@@ -188,21 +177,22 @@ def test_all_faults_are_reported_at_once_with_remedies_and_without_values() -> N
         pytest.param({"description": ""}, {"description": ""}, id="an empty description is one"),
         pytest.param({"description": "x" * 1000}, {"description": "x" * 1000}, id="1,000 characters of description"),
         pytest.param({"countryCode": " uk "}, {"countryCode": "GB"}, id="UK is GB"),
-        pytest.param(
-            {"advertiserId": 590071284455661235},
-            {"targetResource": {"advertiserId": 590071284455661235}},
-            id="an advertiser as a number is kept exactly",
-        ),
-        pytest.param(
-            {"advertiserId": "", "connectionId": "c-1"},
-            {"targetResource": {"connectionId": "c-1"}},
-            id="an empty field was left out",
-        ),
     ],
 )
 def test_settings_are_converted_to_the_request_body(fields: dict[str, Any], expected: dict[str, Any]) -> None:
     body = requested(**fields).body()
     assert {name: body[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "target"),
+    [
+        pytest.param({"advertiserId": 5 * 10**17 + 3}, {"advertiserId": 5 * 10**17 + 3}, id="a number, kept exactly"),
+        pytest.param({"advertiserId": "", "connectionId": "c"}, {"connectionId": "c"}, id="an empty field is left out"),
+    ],
+)
+def test_the_target_is_the_owner_that_is_given(fields: dict[str, Any], target: dict[str, Any]) -> None:
+    assert requested(**fields).body()["targetResource"] == target
 
 
 @pytest.mark.parametrize(
@@ -261,42 +251,29 @@ def test_the_audience_row_holds_every_setting_that_delivery_and_updates_need() -
 
 LISTED = Audience("1", destination=dsp_advertiser("5"), settings={"description": "old", "ttl": 5})
 RENEWED = Audience("1", destination=dsp_advertiser("5"), settings={"renew": True})
+NEW, LONG = {"description": "new"}, {"renew": True, "ttl": 259_200}
 IN_AMC = Audience("1", destination=amc_connection("c-1"), settings={"description": "old"})
 
 
 @pytest.mark.parametrize(
-    ("audience", "changes", "body", "settings"),
+    ("audience", "changes", "body", "changed"),
     [
-        pytest.param(LISTED, {"ttl": 0}, {"metadata": {"ttl": 0}}, {"description": "old", "ttl": 0}, id="ttl"),
+        pytest.param(LISTED, {"ttl": 0}, {"metadata": {"ttl": 0}}, {"ttl": 0}, id="ttl"),
+        pytest.param(LISTED, {"description": ""}, {"description": ""}, {"description": ""}, id="an empty description"),
         pytest.param(
-            LISTED, {"description": ""}, {"description": ""}, {"description": "", "ttl": 5}, id="an empty description"
+            LISTED, FEE | NEW, NEW | {"metadata": {"audienceFees": [FEE]}}, FEE | NEW, id="fee and description"
         ),
-        pytest.param(
-            LISTED,
-            FEE | {"description": "new"},
-            {"description": "new", "metadata": {"audienceFees": [FEE]}},
-            {"description": "new", "ttl": 5} | FEE,
-            id="fee and description",
-        ),
-        pytest.param(IN_AMC, {"dsp": True}, {}, {"description": "old", "dsp": True}, id="dsp is not sent to Amazon"),
-        pytest.param(
-            IN_AMC, {"renew": True}, {}, {"description": "old", "renew": True}, id="renew is not sent to Amazon"
-        ),
-        pytest.param(
-            LISTED,
-            {"renew": True, "ttl": 259_200},
-            {"metadata": {"ttl": 259_200}},
-            {"description": "old", "ttl": 259_200, "renew": True},
-            id="renew, and a ttl that is long enough",
-        ),
-        pytest.param(IN_AMC, {"dsp": "false"}, {}, {"description": "old", "dsp": False}, id="dsp off"),
+        pytest.param(IN_AMC, {"dsp": True}, {}, {"dsp": True}, id="dsp is not sent to Amazon"),
+        pytest.param(IN_AMC, {"renew": True}, {}, {"renew": True}, id="renew is not sent to Amazon"),
+        pytest.param(LISTED, LONG, {"metadata": {"ttl": 259_200}}, LONG, id="renew, and a ttl that is long enough"),
+        pytest.param(IN_AMC, {"dsp": "false"}, {}, {"dsp": False}, id="dsp off"),
     ],
 )
 def test_an_update_sends_only_the_changed_settings(
-    audience: Audience, changes: dict[str, Any], body: dict[str, Any], settings: dict[str, Any]
+    audience: Audience, changes: dict[str, Any], body: dict[str, Any], changed: dict[str, Any]
 ) -> None:
     update = audience_update(audience, changes, max_cpm_cents=MAX_CPM_CENTS)
-    assert (update.body, update.settings) == (body, settings)
+    assert (update.body, update.settings) == (body, audience.settings | changed)
 
 
 @pytest.mark.parametrize(
@@ -318,17 +295,13 @@ def test_an_update_sends_only_the_changed_settings(
     ],
 )
 def test_an_update_refuses_fields_that_cannot_change(changes: dict[str, Any], at_fault: str, remedy: str) -> None:
-    with pytest.raises(InvalidAudience) as caught:
-        audience_update(LISTED, changes, max_cpm_cents=MAX_CPM_CENTS)
-    (fault,) = caught.value.faults
+    fault = only_fault(audience_update, LISTED, changes)
     assert fault.field == at_fault
     assert remedy in fault.remedy
 
 
 def test_the_ttl_of_a_renewed_audience_cannot_drop_below_3_days() -> None:
-    with pytest.raises(InvalidAudience) as caught:
-        audience_update(RENEWED, {"ttl": 259_199}, max_cpm_cents=0)
-    assert [fault.field for fault in caught.value.faults] == ["ttl"]
+    assert only_fault(audience_update, RENEWED, {"ttl": 259_199}).field == "ttl"
 
 
 @pytest.mark.parametrize(

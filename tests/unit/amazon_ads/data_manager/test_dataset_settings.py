@@ -32,12 +32,8 @@ def faults_of(**fields: Any) -> dict[str, str]:
 
 def test_a_dataset_and_its_shares_have_exactly_these_bodies() -> None:
     dataset = requested(externalAudienceId="lapsed-1", idRetention="true", description="d")
-    assert dataset.as_body() | {"name": ""} == {
-        "name": "",
-        "countryCode": "DE",
-        "description": "d",
-        "idRetention": True,
-    }
+    body = dataset.as_body()
+    assert body == {"name": body["name"], "countryCode": "DE", "description": "d", "idRetention": True}
     described = {"audienceName": "Lapsed buyers", "externalAudienceId": "lapsed-1", "description": "d"}
     assert dataset.share_bodies("ds-1") == [
         {
@@ -194,19 +190,9 @@ def test_an_invalid_setting_names_its_allowed_values(fields: dict[str, Any], at_
 
 
 def test_all_faults_are_reported_together_without_their_values() -> None:
-    private = {
-        "audienceName": "private\x00",
-        "countryCode": "private",
-        "description": ["private"],
-        "externalAudienceId": "private\x00",
-        "idRetention": "private",
-        "computationKey": "private\x00",
-        "ttl": "private",
-        "shares": [
-            {"advertiserId": ["private"], "marketplace": "private", "accountEntityId": "private\x00"},
-            "private",
-        ],
-    }
+    names = "audienceName countryCode externalAudienceId idRetention computationKey ttl".split()
+    share = {"advertiserId": ["private"], "marketplace": "private", "accountEntityId": "private\x00"}
+    private = dict.fromkeys(names, "private\x00") | {"description": ["private"], "shares": [share, "private"]}
     with pytest.raises(InvalidAudience) as caught:
         new_dataset(private)
     assert len(caught.value.faults) == 7 + 3 + 2
