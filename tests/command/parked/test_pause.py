@@ -63,7 +63,7 @@ def test_status_shows_who_paused_delivery_when_and_why_if_the_log_knows(deployme
     assert said.endswith("Z: asked by legal. Resume it: `audience-sync resume`.")
     readings = AudienceReadings.of(deployment.session(), AUDIENCE.audience_id, days=1, counts_members=False)
     assert delivery(readings).remedy == "audience-sync resume"
-    deployment.printed(resume)
+    assert deployment.json(resume)["note"] == "asked by legal"
     assert "paused" not in deployment.printed(status).out
     source.event_source = "Disabled"  # in the console: the operator log does not know it
     said = deployment.printed(status, raises=AlreadyReported).out
