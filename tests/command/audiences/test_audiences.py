@@ -26,54 +26,48 @@ from tests.support.aws_fixtures import AUDIENCE
 pytestmark = pytest.mark.usefixtures("connected")
 
 ADVERTISER = NewTarget(advertiser="590071284455661234")
+ID = AUDIENCE.audience_id
 
 
-def test_linking_gives_an_amazon_audience_a_computation_key(deployment: Deployment) -> None:
-    shown = deployment.json(link, AUDIENCE.audience_id, key="big_spenders", country="uk")
+def created(deployment: Deployment, name: str = "Created by a test", /, **settings: Any) -> str:
+    """Create an audience, and return its id."""
+    made = deployment.json(create, name, ADVERTISER, Settings(**settings), country="US")
+    return str(made["audienceId"])
+
+
+def listed(deployment: Deployment) -> list[str]:
+    return [each.audience_id for each in deployment.session().audiences.all()]
+
+
+def test_linking_gives_a_computation_key_and_linking_again_keeps_what_is_left_out(deployment: Deployment) -> None:
+    shown = deployment.json(link, ID, key="big_spenders", country="uk")
     assert (shown["computationKey"], shown["country"], shown["name"]) == ("big_spenders", "GB", AUDIENCE.name)
-    found = deployment.session().audiences.by_computation_key("big_spenders")
-    assert [each.audience_id for each in found] == [AUDIENCE.audience_id]
-
-
-def test_linking_again_keeps_the_settings_that_are_left_out(deployment: Deployment) -> None:
+    assert [each.audience_id for each in deployment.session().audiences.by_computation_key("big_spenders")] == [ID]
     deployment.list_audience()
-    shown = deployment.json(link, AUDIENCE.audience_id, name="Another name")
+    again = deployment.json(link, ID, name="Another name")
     kept = {"name": "Another name", "computationKey": AUDIENCE.computation_key, "country": "US"}
-    assert shown.items() >= kept.items()
-    row = deployment.stack.service("dynamodb").get_item(
-        TableName=deployment.stack["AudienceTable"], Key={"audienceId": {"S": AUDIENCE.audience_id}}
-    )["Item"]
+    assert again.items() >= kept.items()
+    (row,) = (row for row in deployment.rows("AudienceTable") if row["audienceId"]["S"] == ID)
     assert row["created"] == {"N": "7"}
 
 
-def test_an_audience_of_a_connection_may_also_go_to_dsp(deployment: Deployment) -> None:
-    deployment.list_audience()
-    link(deployment.session(), AUDIENCE.audience_id, Target(connection="connection-1"), choices=Choices(dsp=True))
-    found = deployment.session().audiences.by_id(AUDIENCE.audience_id)
-    assert found is not None
-    assert destination_of_changes(found) == amc_connection("connection-1", dsp=True)
-
-
 def test_create_finds_an_audience_that_was_linked_without_a_target(deployment: Deployment) -> None:
-    external_id = deployment.json(link, AUDIENCE.audience_id)["externalAudienceId"]
+    external_id = deployment.json(link, ID)["externalAudienceId"]
     shown = deployment.json(create, "Lapsed premium buyers", ADVERTISER, Settings(), "US", external_id=external_id)
-    assert (shown["audienceId"], shown["created"]) == (AUDIENCE.audience_id, False)
-    assert len(deployment.session().audiences.all()) == 1
+    assert (shown["audienceId"], shown["created"], listed(deployment)) == (ID, False, [ID])
 
 
-def test_linking_with_another_target_replaces_the_former_one(deployment: Deployment) -> None:
+def test_linking_with_another_target_replaces_the_former_one_and_without_one_keeps_it(deployment: Deployment) -> None:
     in_amc = Target(connection="c-1")
     expected = {in_amc: (None, "c-1", {"dsp": True}), ADVERTISER: (ADVERTISER.advertiser, None, {})}
     for target, choices in ((ADVERTISER, Choices()), (in_amc, Choices(dsp=True)), (ADVERTISER, Choices())):
-        shown = deployment.json(link, AUDIENCE.audience_id, target, choices=choices)
+        shown = deployment.json(link, ID, target, choices=choices)
         assert (shown["advertiserId"], shown["connectionId"], shown["settings"]) == expected[target]
-
-
-def test_linking_again_keeps_the_connection_even_if_amazon_reports_an_advertiser(deployment: Deployment) -> None:
-    deployment.list_audience()
-    for name in ("One name", "Another name"):
-        target = Target(connection="c-1") if name == "One name" else Target()
-        shown = deployment.json(link, AUDIENCE.audience_id, target, name=name)
+        (found,) = deployment.session().audiences.all()
+        dsp = destination_of_changes(found) == amc_connection("c-1", dsp=True)
+        assert dsp is (target == in_amc), "an audience of a connection may also go to DSP"
+    for target, name in (in_amc, "One name"), (Target(), "Another name"):
+        shown = deployment.json(link, ID, target, name=name)
         assert (shown["name"], shown["advertiserId"], shown["connectionId"]) == (name, None, "c-1")
 
 
@@ -81,10 +75,10 @@ def test_linking_again_keeps_the_connection_even_if_amazon_reports_an_advertiser
     ("audience_id", "options", "error"),
     [
         pytest.param("12x", {}, WrongUsage, id="no number"),
-        pytest.param(AUDIENCE.audience_id, {"country": "XX"}, WrongUsage, id="no country"),
-        pytest.param(AUDIENCE.audience_id, {"country": "UNKNOWN"}, WrongUsage, id="Amazon's word for no country"),
-        pytest.param(AUDIENCE.audience_id, {"country": "zz"}, WrongUsage, id="Amazon's code for no country"),
-        pytest.param(AUDIENCE.audience_id, {"target": Target("999999")}, WrongUsage, id="another advertiser's"),
+        pytest.param(ID, {"country": "XX"}, WrongUsage, id="no country"),
+        pytest.param(ID, {"country": "UNKNOWN"}, WrongUsage, id="Amazon's word for no country"),
+        pytest.param(ID, {"country": "zz"}, WrongUsage, id="Amazon's code for no country"),
+        pytest.param(ID, {"target": Target("999999")}, WrongUsage, id="another advertiser's"),
         pytest.param("418273650912345679", {}, NotFound, id="unknown to Amazon"),
     ],
 )
@@ -92,7 +86,7 @@ def test_link_refuses_what_amazon_does_not_know(
     deployment: Deployment, audience_id: str, options: dict[str, Any], error: type[Exception]
 ) -> None:
     deployment.refusal(error, link, audience_id, **options)
-    assert deployment.session().audiences.all() == []
+    assert listed(deployment) == []
 
 
 def test_create_after_unlink_makes_a_new_audience_and_amazon_keeps_the_old_one(deployment: Deployment) -> None:
@@ -101,20 +95,17 @@ def test_create_after_unlink_makes_a_new_audience_and_amazon_keeps_the_old_one(d
         made.append(deployment.json(create, "VIP", ADVERTISER, Settings(), country="US", key="vip")["audienceId"])
         assert deployment.json(unlink, "vip", yes=True) == {"audienceId": made[-1], "unlinked": True}
     first, second = made
-    assert first != second
-    assert deployment.session().audiences.all() == []
+    assert (first != second, listed(deployment)) == (True, [])
     assert deployment.json(link, first)["audienceId"] == first, "Amazon knows it still"
 
 
 def test_unlinking_an_audience_keeps_the_creation_locks_of_others(deployment: Deployment) -> None:
-    made = {}
-    for name in ("VIP", "Winback"):
-        made[name] = deployment.json(create, name, ADVERTISER, Settings(), country="US")["audienceId"]
+    vip, winback = created(deployment, "VIP"), created(deployment, "Winback")
     deployment.answers = ["n", "y"]
-    deployment.refusal(NotConfirmed, unlink, made["VIP"], as_json=True)
-    unlink(deployment.session(as_json=True), made["VIP"])
-    assert deployment.json(create, "Winback", ADVERTISER, Settings(), country="US")["audienceId"] == made["Winback"]
-    assert [each.audience_id for each in deployment.session().audiences.all()] == [made["Winback"]]
+    deployment.refusal(NotConfirmed, unlink, vip, as_json=True)
+    unlink(deployment.session(as_json=True), vip)
+    assert created(deployment, "Winback") == winback
+    assert listed(deployment) == [winback]
     rows = [row for row in deployment.rows("AudienceTable") if row["audienceId"]["S"] != VERSION_KEY]
     assert len(rows) == 3, "both audiences, and what remains of the listed one's creation"
 
@@ -132,7 +123,7 @@ def test_list_shows_the_size_the_match_rate_and_the_last_change(
 ) -> None:
     deployment.list_audience()
     for days, records in published.items():
-        about = {"audience": AUDIENCE.audience_id}
+        about = {"audience": ID}
         deployment.publish(NOW - days * DAY, about, AudienceReceived=records, AudienceMatchRate=60)
     (found,) = deployment.json(list_, now=NOW)
     size, rate, days_ago, cells = shown
@@ -146,8 +137,8 @@ def test_list_marks_moved_and_ended_audiences_and_needs_no_metrics(deployment: D
     deployment.list_audience(replace(AUDIENCE, audience_id="8", computation_key="other", settings={"ttl": 0}))
     deployment.fail("cloudwatch", EndpointConnectionError(endpoint_url="https://monitoring"))
     seen = deployment.printed(list_)
-    assert "(moved to 8)" in " ".join(seen.out.split())
-    assert "other (ended)" in " ".join(seen.out.split())
+    shown = " ".join(seen.out.split())
+    assert ("(moved to 8)" in shown, "other (ended)" in shown) == (True, True)
     assert "Sizes are left out: CloudWatch does not answer" in seen.err
 
 
@@ -174,11 +165,10 @@ def test_an_unlinked_audience_is_named_with_the_one_in_its_place(
 ) -> None:
     deployment.list_audience(replace(AUDIENCE, audience_id="9", name="VIP"))
     deployment.list_audience(replace(AUDIENCE, audience_id="7", unlinked_at=int(NOW * 1000), moved_to=replacement))
-    with pytest.raises(NotThere, match=f"7 was {said}") as refused:
-        show(deployment.session(), "7")
-    assert refused.value.remedy == (
-        "Use 9 (VIP) instead." if replacement else "`audience-sync audiences list --unlinked` shows it."
-    )
+    refused = deployment.refusal(NotThere, show, "7")
+    assert f"7 was {said}" in str(refused)
+    instead, listed_by = "Use 9 (VIP) instead.", "`audience-sync audiences list --unlinked` shows it."
+    assert refused.remedy == (instead if replacement else listed_by)
 
 
 def test_the_shell_completes_keys_and_the_ids_of_audiences_without_one(
@@ -192,22 +182,16 @@ def test_the_shell_completes_keys_and_the_ids_of_audiences_without_one(
     assert completed == [["72", "vip", "winback"], ["72"], ["winback"]]
 
 
-def test_creating_again_returns_the_settings_in_force_and_the_differences(deployment: Deployment) -> None:
-    options = {"country": "US", "external_id": "vip"}
-    first = deployment.json(create, "VIP", ADVERTISER, Settings(ttl_days=30), **options)
-    shown = deployment.json(create, "VIP", ADVERTISER, Settings(ttl_days=7, renew=True), **options)
-    assert (first["created"], first["audienceId"]) == (True, shown["audienceId"])
-    assert (shown["created"], shown["settings"]) == (False, {"description": "VIP", "ttl": 30 * 86_400})
+def test_creating_again_returns_the_settings_in_force_and_how_to_change_them(deployment: Deployment) -> None:
+    options: dict[str, Any] = {"country": "US", "external_id": "vip"}
+    other = Settings(ttl_days=7, renew=True)
+    first = deployment.printed(create, "VIP", ADVERTISER, Settings(ttl_days=30), as_json=True, **options)
+    assert ("Differs from" in first.err, first.json["created"]) == (False, True)
+    shown = deployment.json(create, "VIP", ADVERTISER, other, **options)
+    assert (shown["created"], shown["audienceId"]) == (False, first.json["audienceId"])
+    assert shown["settings"] == {"description": "VIP", "ttl": 30 * 86_400}
     assert [each["field"] for each in shown["differs"]] == ["ttl", "renew"]
-
-
-def test_creating_again_prints_how_to_change_each_difference(deployment: Deployment) -> None:
-    found = deployment.printed(create, "VIP", ADVERTISER, Settings(), country="US", external_id="vip").err
-    assert "Differs from" not in found
-    settings = Settings(ttl_days=7, renew=True)
-    seen = deployment.printed(
-        create, "Very important", ADVERTISER, settings, country="US", key="vip", external_id="vip"
-    )
+    seen = deployment.printed(create, "Very important", ADVERTISER, other, **options, key="vip")
     assert "Segment audience VIP (it existed already)" in seen.out
     assert "Differs from the request: NAME. Amazon never changes it" in seen.err
     assert "Differs from the request: --ttl-days, --renew. `audience-sync audiences update`" in seen.err
@@ -217,13 +201,11 @@ def test_creating_again_prints_how_to_change_each_difference(deployment: Deploym
 def test_a_shorter_ttl_asks_for_confirmation(deployment: Deployment) -> None:
     deployment.list_audience()
     deployment.answers = ["y"]
-    assert deployment.json(update, AUDIENCE.audience_id, Settings(ttl_days=0))["settings"] == {"ttl": 0}
-    found = deployment.json(show, AUDIENCE.audience_id)
+    assert deployment.json(update, ID, Settings(ttl_days=0))["settings"] == {"ttl": 0}
+    found = deployment.json(show, ID)
     assert found["amazon"] == {"received": None, "matched": None, "inDsp": None, "ttl": 0}
-    for noted in (
-        deployment.printed(link, AUDIENCE.audience_id).err,
-        deployment.printed(create, "VIP", ADVERTISER, Settings(ttl_days=0), country="US").err,
-    ):
+    for about in (link, ID), (create, "VIP", ADVERTISER, Settings(ttl_days=0), "US"):
+        noted = deployment.printed(*about).err
         assert "Its time to live is 0: Amazon does not keep its members. `audience-sync audiences update " in noted
         assert "--ttl-days 397`" in noted
     tested = deployment.json(checks.test, raises=AlreadyReported)["findings"]
@@ -246,53 +228,35 @@ FEE, FEE_SHOWN = {"cpmCents": 1_250, "currency": "EUR"}, "fee 1,250 cents EUR fo
 )
 def test_show_prints_fee_and_amazon_products(deployment: Deployment, changed: dict[str, Any], lines: list[str]) -> None:
     deployment.list_audience(replace(AUDIENCE, **changed))
-    seen = [" ".join(line.split()) for line in deployment.printed(show, AUDIENCE.audience_id).out.splitlines()]
+    seen = [" ".join(line.split()) for line in deployment.printed(show, ID).out.splitlines()]
     assert set(lines) <= set(seen)
 
 
-def test_create_puts_the_stacks_prefix_before_the_name(deployment: Deployment) -> None:
-    deployment.stack.parameters = {"AudienceNamePrefix": "Brand A - "}
-    made = deployment.json(create, "Created by a test", ADVERTISER, Settings(), country="US")
-    assert made["name"] == "Brand A - Created by a test"
-
-
-def test_show_prints_the_fee_that_amazon_reports(deployment: Deployment) -> None:
-    deployment.stack.parameters = {"MaxCpmCents": "200"}
-    settings = Settings(cpm_cents=150, currency="USD")
-    audience_id = deployment.json(create, "Created by a test", ADVERTISER, settings, country="US")["audienceId"]
-    link(deployment.session(as_json=True), audience_id)
+def test_create_puts_the_stacks_prefix_first_and_show_prints_the_fee_that_amazon_reports(
+    deployment: Deployment,
+) -> None:
+    deployment.stack.parameters = {"AudienceNamePrefix": "Brand A - ", "MaxCpmCents": "200"}
+    audience_id = created(deployment, cpm_cents=150, currency="USD")
+    assert deployment.json(link, audience_id)["name"] == "Brand A - Created by a test"
     deployment.list_audience(replace(AUDIENCE, audience_id=audience_id, settings={}))
     shown = deployment.json(show, audience_id)
     assert (shown["fees"], shown["dsp"]) == ([{"cpmCents": 150, "currency": "USD"}], True)
 
 
-def test_update_switches_renewal_on_and_off(deployment: Deployment) -> None:
+def test_update_switches_renewal_on_and_off_and_needs_a_setting(deployment: Deployment) -> None:
     deployment.list_audience()
-    shown = {}
-    for renew in (True, False):
-        update(deployment.session(), AUDIENCE.audience_id, Settings(renew=renew))
-        shown[renew] = deployment.printed(show, AUDIENCE.audience_id).out
-    assert "re-sent after 381.75 days" in shown[True]
-    assert "drop out when their time to live ends" in shown[False]
+    deployment.refusal(WrongUsage, update, ID, Settings())
+    for renew, said in (True, "re-sent after 381.75 days"), (False, "drop out when their time to live ends"):
+        update(deployment.session(), ID, Settings(renew=renew))
+        assert said in deployment.printed(show, ID).out
 
 
-def test_linking_with_renewal_stores_the_ttl_that_amazon_reports(deployment: Deployment) -> None:
-    found = deployment.json(create, "Created by a test", ADVERTISER, Settings(ttl_days=30), country="US")
-    audience_id = found["audienceId"]
-    deployment.stack.service("dynamodb").delete_item(
-        TableName=deployment.stack["AudienceTable"], Key={"audienceId": {"S": audience_id}}
-    )
+def test_linking_with_renewal_stores_amazons_ttl_and_show_warns_of_another(deployment: Deployment) -> None:
+    audience_id, table = created(deployment, ttl_days=30), deployment.stack["AudienceTable"]
+    deployment.stack.service("dynamodb").delete_item(TableName=table, Key={"audienceId": {"S": audience_id}})
     shown = deployment.json(link, audience_id, choices=Choices(renew=True))
     assert shown["settings"] == {"renew": True, "ttl": 30 * 86_400}
-
-
-def test_show_warns_if_renewal_uses_another_ttl_than_amazon(deployment: Deployment) -> None:
-    create(deployment.session(), "Created by a test", ADVERTISER, Settings(ttl_days=30, renew=True), country="US")
+    assert "Renewal uses" not in deployment.printed(show, audience_id).err
     (made,) = deployment.session().audiences.all()
     deployment.list_audience(replace(made, settings=made.settings | {"ttl": 90 * 86_400}))
-    assert "Renewal uses a different time to live" in deployment.printed(show, made.audience_id).err
-
-
-def test_an_update_without_settings_is_wrong_usage(deployment: Deployment) -> None:
-    deployment.list_audience()
-    deployment.refusal(WrongUsage, update, AUDIENCE.audience_id, Settings())
+    assert "Renewal uses a different time to live" in deployment.printed(show, audience_id).err

@@ -37,10 +37,6 @@ def account(deployment: Deployment) -> None:
     deployment.stack.parameters = MANAGER
 
 
-def created(deployment: Deployment) -> None:
-    create(deployment.session(yes=True), "Big spenders", DATASET, Settings(), country="DE", key="big")
-
-
 def test_each_api_has_its_own_acceptance_sentence_and_acceptance_creates_the_data_room(deployment: Deployment) -> None:
     deployment.list_audience(Audience("adm-1", destination=ads_data_manager(), computation_key="big"))
     with pytest.raises(OperatorError, match="terms of Ads Data Manager are not accepted"):
@@ -64,6 +60,6 @@ def test_each_api_has_its_own_acceptance_sentence_and_acceptance_creates_the_dat
 
 def test_a_missing_permission_in_ads_data_manager_is_explained(deployment: Deployment) -> None:
     deployment.stack.parameters = DSP
-    with pytest.raises(OperatorError, match="denies access to the account") as caught:
-        created(deployment)
-    assert "audiences_edit" in caught.value.remedy
+    creating = (create, "Big spenders", DATASET, Settings(), "DE")
+    refused = deployment.refusal(OperatorError, *creating, yes=True)
+    assert ("denies access to the account" in str(refused), "audiences_edit" in refused.remedy) == (True, True)

@@ -1,5 +1,6 @@
 """An audience is listed again: people whom a deletion notice has named since must not be in it."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -30,17 +31,11 @@ def test_linking_queues_exits_only_for_rows_older_than_a_deletion_notice(deploym
     assert body["replay"] is True, "no accepted event has led to it, so it must not count"
 
 
-def test_linking_checks_every_page_of_deletion_notices(deployment: Deployment) -> None:
+def test_linking_checks_every_page_of_deletion_notices_and_counts_the_exits(deployment: Deployment) -> None:
+    assert "deletion notice" not in deployment.printed(link, AUDIENCE.audience_id, yes=True).err
     people = [f"m{number:03}" for number in range(120)]
     deployment.record(*(change(person, at=5) for person in people), *(notice(person, 9) for person in people))
-    link(deployment.session(yes=True), AUDIENCE.audience_id)
+    noted = deployment.printed(link, AUDIENCE.audience_id, yes=True).err
+    assert "exits queued for people erased by a deletion notice" in noted
+    assert sum(map(int, re.findall(r"(\d+) exits? queued", noted))) == 120
     assert [person for person, _, _ in queued(deployment)] == people
-
-
-def test_linking_prints_how_many_exits_are_queued(deployment: Deployment) -> None:
-    assert "deletion notice" not in deployment.printed(link, AUDIENCE.audience_id, yes=True).err
-    deployment.record(change("erased", at=5), notice("erased", 9))
-    assert (
-        "1 exit queued for people erased by a deletion notice"
-        in deployment.printed(link, AUDIENCE.audience_id, yes=True).err
-    )

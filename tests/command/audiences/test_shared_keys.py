@@ -29,7 +29,10 @@ def linked(deployment: Deployment, key: str, *, also: bool | None) -> Any:
     return deployment.json(link, AUDIENCE.audience_id, key=key, choices=Choices(also=also))
 
 
-def test_the_51st_audience_of_a_key_is_refused(deployment: Deployment) -> None:
+def test_the_51st_audience_of_a_key_is_refused_and_also_without_a_key(deployment: Deployment) -> None:
+    for also in (True, False):
+        with pytest.raises(WrongUsage, match="--also"):
+            linked(deployment, "", also=also)
     for number in range(50):
         deployment.list_audience(replace(ALSO, audience_id=str(number + 1)))
     with pytest.raises(OperatorError, match="At most 50 audiences"):
@@ -67,12 +70,6 @@ def test_a_computation_key_is_shared_only_with_also(
     shown = linked(deployment, KEY, also=also)
     assert (shown["computationKey"], shown["also"], shown["movedTo"]) == (KEY, is_also, None)
     assert shown["sharesKeyWith"] == [each.audience_id for each in listed if each.audience_id == OTHER.audience_id]
-
-
-def test_also_needs_a_computation_key(deployment: Deployment) -> None:
-    for also in (True, False):
-        with pytest.raises(WrongUsage, match="--also"):
-            linked(deployment, "", also=also)
 
 
 def test_list_and_show_name_the_audiences_that_share_a_key(deployment: Deployment) -> None:

@@ -32,27 +32,27 @@ def with_key(deployment: Deployment) -> list[str]:
     return [each.audience_id for each in deployment.session().audiences.by_computation_key(KEY)]
 
 
-def test_unlinked_audiences_are_listed_with_unlinked_only(deployment: Deployment) -> None:
-    deployment.list_audience()
+@pytest.fixture
+def unlinked(deployment: Deployment) -> None:
+    """Its audience is unlinked."""
+    deployment.list_audience(RENEWED)
     unlink_at(deployment, KEY, NOW)
+
+
+@pytest.mark.usefixtures("unlinked")
+def test_unlinked_audiences_are_listed_with_unlinked_only_and_found_by_no_other_command(deployment: Deployment) -> None:
+    for name in (KEY, AUDIENCE.audience_id):
+        for command in (show, unlink):
+            deployment.refusal(NotThere, command, name, yes=True)
     assert deployment.json(list_) == []
     (shown,) = deployment.json(list_, unlinked=True)
     assert (shown["audienceId"], shown["unlinkedAt"]) == (AUDIENCE.audience_id, "2027-01-15T08:00:00.000Z")
     assert (shown["name"], shown["computationKey"]) == (AUDIENCE.name, None)
 
 
-@pytest.mark.parametrize("unlinked", [True, False])
-def test_an_empty_list_of_audiences_prints_a_hint(deployment: Deployment, *, unlinked: bool) -> None:
-    found = deployment.printed(list_, unlinked=unlinked).out
-    assert ("No audience is unlinked." if unlinked else "audiences link") in found
-
-
-def test_commands_about_listed_audiences_do_not_find_an_unlinked_one(deployment: Deployment) -> None:
-    deployment.list_audience()
-    unlink_at(deployment, KEY, NOW)
-    for name in (KEY, AUDIENCE.audience_id):
-        for command in (show, unlink):
-            deployment.refusal(NotThere, command, name, yes=True)
+def test_an_empty_list_of_audiences_prints_a_hint(deployment: Deployment) -> None:
+    for is_unlinked, said in (True, "No audience is unlinked."), (False, "audiences link"):
+        assert said in deployment.printed(list_, unlinked=is_unlinked).out
 
 
 def test_unlink_prints_the_command_that_links_the_audience_again(deployment: Deployment) -> None:
@@ -64,26 +64,23 @@ def test_unlink_prints_the_command_that_links_the_audience_again(deployment: Dep
     assert deployment.session().audiences.contents().unlinked == []
 
 
+@pytest.mark.usefixtures("unlinked")
 def test_linking_again_keeps_the_target_and_switches_renewal_off(deployment: Deployment) -> None:
     """Of members who left while it was unlinked nothing is known: renewal would add them again."""
-    deployment.list_audience(RENEWED)
-    unlink_at(deployment, KEY, NOW)
     shown = deployment.json(link, AUDIENCE.audience_id)
     assert (shown["connectionId"], shown["settings"], shown["computationKey"]) == ("c-1", {"dsp": True}, None)
 
 
+@pytest.mark.usefixtures("unlinked")
 def test_the_key_of_an_unlinked_audience_can_be_reused(deployment: Deployment) -> None:
-    deployment.list_audience()
-    unlink_at(deployment, KEY, NOW)
     created = deployment.json(create, "Another", NewTarget("590071284455661234"), Settings(), "US", key=KEY)
     assert created["audienceId"] != AUDIENCE.audience_id
     assert with_key(deployment) == [created["audienceId"]]
 
 
 def test_an_unlinked_audience_is_removed_once_every_member_row_has_expired(deployment: Deployment) -> None:
-    others = [replace(AUDIENCE, audience_id=str(number), computation_key=None) for number in range(3)]
-    for each in others:
-        deployment.list_audience(each)
+    for number in range(3):
+        deployment.list_audience(replace(AUDIENCE, audience_id=str(number), computation_key=None))
     unlink_at(deployment, "0", NOW)
     unlink_at(deployment, "1", NOW + KEEP_UNLINKED - 1)
     assert kept(deployment) == ["0", "1", "2"]

@@ -1,7 +1,6 @@
 """`audience-sync compare`: the members of a file against the rows of an audience, and what repairs them."""
 
 import csv
-import os
 import sys
 from dataclasses import replace
 from io import BufferedReader, BytesIO, TextIOWrapper
@@ -22,21 +21,19 @@ from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.repair import RepairOptions
 from tests.command.conftest import NOW, Deployment
+from tests.command.member_files.conftest import WRITTEN, Write
 from tests.support.aws_fixtures import AUDIENCE
 from tests.support.builders import change
 
-WRITTEN = int(NOW) - 3_600
 BEFORE, AFTER = (WRITTEN - 60) * 1000, (WRITTEN + 60) * 1000  # epoch milliseconds
 BOTH = RepairOptions(repair="missing,surplus")
+KEY = AUDIENCE.computation_key
 IDS = ("same", "missing", "left", "left-since", "different", "erased")
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> str:
-    path = tmp_path / "members.csv"
-    path.write_text("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in IDS) + "no-identifier,\n")
-    os.utime(path, (WRITTEN, WRITTEN))
-    return str(path)
+def file(write: Write) -> str:
+    return write("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in IDS) + "no-identifier,\n")
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +57,7 @@ def row(member: str, *, email: str = "", exits: bool = False, at: int = BEFORE) 
 
 def run(deployment: Deployment, file: str, *, out: Path | None = None, **options: Any) -> Any:
     repair = RepairOptions(**options)
-    return deployment.json(compare, file, "lapsed_premium_buyers", options=repair, out=out, yes=True, now=NOW)
+    return deployment.json(compare, file, KEY, options=repair, out=out, yes=True, now=NOW)
 
 
 def sent(deployment: Deployment) -> dict[str, tuple[str, int]]:
@@ -68,7 +65,7 @@ def sent(deployment: Deployment) -> dict[str, tuple[str, int]]:
     return {each["record"]["externalUserId"]: (each["record"]["action"], each["at"]) for each in deployment.changes()}
 
 
-def test_every_member_is_counted_once(deployment: Deployment, file: str) -> None:
+def test_every_member_is_counted_once_and_waiting_messages_are_mentioned(deployment: Deployment, file: str) -> None:
     report = run(deployment, file)
     assert (report["membersInFile"], report["rowsLeftOut"], report["sent"]) == (6, 1, None)
     once = ("same", "missing", "left", "different", "surplus", "leftSince", "enteredSince", "erased")
@@ -76,6 +73,9 @@ def test_every_member_is_counted_once(deployment: Deployment, file: str) -> None
     assert report["differences"] == dict.fromkeys(once, 1) | dict.fromkeys(never, 0)
     assert report["sample"]["surplus"] == ["surplus"]
     assert sent(deployment) == {}
+    deployment.send("ChangeQueue", "{}")
+    noted = deployment.printed(compare, file, KEY, now=NOW).err
+    assert "1 message in the change queue: their changes are not in this comparison." in noted
 
 
 @pytest.mark.parametrize("repair", ["missing", "missing,surplus", "surplus"])
@@ -92,12 +92,9 @@ def test_a_repair_sends_only_the_requested_changes_with_the_time_of_the_file(
 
 def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment, file: str) -> None:
     run(deployment, file, repair="missing,surplus")
-    deployment.record(
-        *(
-            MembershipChange(AUDIENCE.audience_id, Destination(), each["at"], each["id"], each["record"])
-            for each in deployment.changes()
-        )
-    )
+    for each in deployment.changes():
+        repaired = MembershipChange(AUDIENCE.audience_id, Destination(), each["at"], each["id"], each["record"])
+        deployment.record(repaired)
     found = {name: count for name, count in run(deployment, file)["differences"].items() if count}
     assert found == {"same": 4, "leftSince": 1, "enteredSince": 1, "erased": 1}
 
@@ -113,10 +110,11 @@ def test_a_repair_removes_dataset_members_with_the_consent_of_their_rows(deploym
 
 
 @pytest.fixture
-def with_left_out_rows(deployment: Deployment, tmp_path: Path) -> str:
+def with_left_out_rows(deployment: Deployment, write: Write) -> str:
     """Members of the audience whose rows cannot be sent, one who is surplus, and rows without a member id."""
-    path = tmp_path / "later.csv"
-    path.write_text(
+    deployment.record(*(row(each) for each in ("no-identifier", "country", "no-consent", "denies")))
+    deployment.record(row("denies-since", at=AFTER), row("different", exits=True, at=BEFORE + 1))
+    return write(
         "userId,email,country,amzn_user_data\n"
         "same,same@example.com,US,\n"
         "no-identifier,,US,\n"
@@ -128,12 +126,9 @@ def with_left_out_rows(deployment: Deployment, tmp_path: Path) -> str:
         "denies-since,denies@example.com,US,denied\n"
         ",x@example.com,US,\n"
         "x@example.com,x@example.com,US,\n"
-        "too,many,cells,in,this,row\n"
+        "too,many,cells,in,this,row\n",
+        "later.csv",
     )
-    os.utime(path, (WRITTEN, WRITTEN))
-    deployment.record(*(row(each) for each in ("no-identifier", "country", "no-consent", "denies")))
-    deployment.record(row("denies-since", at=AFTER), row("different", exits=True, at=BEFORE + 1))
-    return str(path)
 
 
 @pytest.mark.parametrize(
@@ -163,9 +158,9 @@ def test_surplus_is_refused_while_rows_lack_a_member_id_unless_ignored(
     deployment: Deployment, with_left_out_rows: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "differences.csv"
-    with pytest.raises(WrongUsage, match="3 rows of the file have no valid member id") as refused:
-        run(deployment, with_left_out_rows, out=out, repair="missing,surplus")
-    assert "--ignore-rows-without-id" in refused.value.remedy
+    refused = deployment.refusal(WrongUsage, compare, with_left_out_rows, KEY, options=BOTH, out=out, now=NOW)
+    assert "3 rows of the file have no valid member id" in str(refused)
+    assert "--ignore-rows-without-id" in refused.remedy
     assert not out.exists(), "the command can be repeated with the same --out"
 
 
@@ -173,27 +168,17 @@ DENIED = ", 1 member with consent denied (--repair denied removes them)"
 
 
 @pytest.mark.parametrize(
-    ("kinds", "removed", "denied"),
-    [
-        pytest.param(
-            "surplus", "Remove 1 of the 8 members of Lapsed premium buyers: 1 not in later.csv", DENIED, id="one"
-        ),
-        pytest.param(
-            "surplus,denied",
-            "Remove 2 of the 8 members of Lapsed premium buyers: 1 not in later.csv, 1 with consent denied",
-            "",
-            id="both",
-        ),
-    ],
+    ("kinds", "removed", "and_removed", "not_removed"),
+    [("surplus", 1, "", DENIED), ("surplus,denied", 2, ", 1 with consent denied", "")],
 )
 def test_the_question_names_the_members_that_are_not_removed(
-    deployment: Deployment, with_left_out_rows: str, kinds: str, removed: str, denied: str
+    deployment: Deployment, with_left_out_rows: str, kinds: str, removed: int, and_removed: str, not_removed: str
 ) -> None:
     repair = RepairOptions(f"missing,{kinds}", ignore_rows_without_id=True)
-    asked = deployment.declined(compare, with_left_out_rows, AUDIENCE.audience_id, options=repair, now=NOW)
-    assert asked == (
-        f"{removed}, dated 2027-01-15 07:00:00Z? Not removed: 3 members with unusable rows "
-        f"(1 consent_missing, 1 country_invalid, 1 no_identifier){denied}. "
+    assert deployment.declined(compare, with_left_out_rows, KEY, options=repair, now=NOW) == (
+        f"Remove {removed} of the 8 members of Lapsed premium buyers: 1 not in later.csv{and_removed}, dated "
+        "2027-01-15 07:00:00Z? Not removed: 3 members with unusable rows (1 consent_missing, 1 country_invalid, "
+        f"1 no_identifier){not_removed}. "
         "3 rows of the file have no valid member id: any member could be in them. [y/N] "
     )
     assert sent(deployment) == {}
@@ -203,8 +188,7 @@ def test_members_whose_rows_are_left_out_are_shown_and_listed_by_reason(
     deployment: Deployment, with_left_out_rows: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "differences.csv"
-    found = deployment.printed(compare, with_left_out_rows, AUDIENCE.audience_id, out=out, now=NOW).out
-    shown = " ".join(found.split())
+    shown = " ".join(deployment.printed(compare, with_left_out_rows, KEY, out=out, now=NOW).out.split())
     assert "row left out 3 in both; the row in the file cannot be sent" in shown
     assert "3 rows of the file have no valid member id: any member could be in them." in shown
     listed = {each["externalUserId"]: each for each in csv.DictReader(out.read_text().splitlines())}
@@ -217,7 +201,7 @@ def test_members_whose_rows_are_left_out_are_shown_and_listed_by_reason(
 
 
 def test_the_question_has_the_numbers_of_file_and_audience(deployment: Deployment, file: str) -> None:
-    assert deployment.declined(compare, file, AUDIENCE.audience_id, options=BOTH, now=NOW) == (
+    assert deployment.declined(compare, file, KEY, options=BOTH, now=NOW) == (
         "Add 3 members of members.csv to Lapsed premium buyers, and remove 1 of its 4 members: 1 not in "
         "members.csv, dated 2027-01-15 07:00:00Z? [y/N] "
     )
@@ -226,28 +210,25 @@ def test_the_question_has_the_numbers_of_file_and_audience(deployment: Deploymen
 
 def test_an_old_file_can_be_compared_but_adds_nobody(deployment: Deployment, file: str) -> None:
     old = FileOptions(at="34d")
-    assert deployment.json(compare, file, AUDIENCE.audience_id, old, now=NOW)["differences"]
-    with pytest.raises(WrongUsage, match="more than 33 days ago"):
-        compare(deployment.session(now=NOW), file, AUDIENCE.audience_id, old, RepairOptions(repair="missing"))
+    assert deployment.json(compare, file, KEY, old, now=NOW)["differences"]
+    repair = RepairOptions(repair="missing")
+    assert "more than 33 days ago" in str(deployment.refusal(WrongUsage, compare, file, KEY, old, repair, now=NOW))
     assert sent(deployment) == {}
 
 
-def test_values_that_are_not_usable_are_counted_by_field_and_reason(deployment: Deployment, tmp_path: Path) -> None:
-    path = tmp_path / "members.csv"
-    path.write_text("userId,email,phone\nu1,a@b.co,206-555-010\nu2,c@d.co,\n")
-    assert deployment.json(compare, str(path), AUDIENCE.audience_id)["unusable"] == {"phone": {"too_short": 1}}
-    output = " ".join(deployment.printed(compare, str(path), AUDIENCE.audience_id).out.split())
+def test_values_that_are_not_usable_are_counted_by_field_and_reason(deployment: Deployment, write: Write) -> None:
+    path = write("userId,email,phone\nu1,a@b.co,206-555-010\nu2,c@d.co,\n")
+    assert run(deployment, path)["unusable"] == {"phone": {"too_short": 1}}
+    output = " ".join(deployment.printed(compare, path, KEY, now=NOW).out.split())
     assert "not usable 1 phone (1 too short)" in output
     assert "`audience-sync import --dry-run --rejects FILE` lists" in output
 
 
-def test_a_repair_can_state_a_consent_for_the_whole_file(deployment: Deployment, tmp_path: Path) -> None:
-    path, reading = tmp_path / "members.csv", FileOptions(country="Germany", consent="GRANTED")
-    path.write_text("userId,email\nu1,a@b.co\n")
-    repair = RepairOptions(repair="missing")
-    question = deployment.declined(compare, str(path), AUDIENCE.audience_id, reading, repair)
-    assert question.endswith("the operator log records it. [y/N] ")
-    deployment.printed(compare, str(path), AUDIENCE.audience_id, reading, repair, yes=True)
+def test_a_repair_can_state_a_consent_for_the_whole_file(deployment: Deployment, write: Write) -> None:
+    reading, repair = FileOptions(country="Germany", consent="GRANTED"), RepairOptions(repair="missing")
+    repairing = (write("userId,email\nu1,a@b.co\n"), KEY, reading, repair)
+    assert deployment.declined(compare, *repairing, now=NOW).endswith("the operator log records it. [y/N] ")
+    deployment.printed(compare, *repairing, yes=True, now=NOW)
     (change,) = deployment.changes()
     assert change["record"]["userConsent"]["consent"] == {"amzn": {"amznUserData": "GRANTED"}}
     assert [each["consent"] for each in deployment.operator_log()] == ["GRANTED"]
@@ -262,7 +243,7 @@ def test_out_lists_every_difference(deployment: Deployment, file: str, tmp_path:
     expected = added | nothing | {"surplus": "compare --repair surplus"}
     assert {each["externalUserId"]: each["repaired by"] for each in listed} == expected
     assert out.stat().st_mode & 0o077 == 0, "it names members"
-    deployment.refusal(WrongUsage, compare, file, AUDIENCE.audience_id, out=out, now=NOW)
+    deployment.refusal(WrongUsage, compare, file, KEY, out=out, now=NOW)
 
 
 def test_the_list_of_differences_escapes_formulas_and_can_be_read_back(tmp_path: Path) -> None:
@@ -275,18 +256,9 @@ def test_the_list_of_differences_escapes_formulas_and_can_be_read_back(tmp_path:
         assert [*rows.read(["externalUserId"])] == [("-A1",), ("cust_1",)]
 
 
-def test_messages_in_the_change_queue_are_mentioned(deployment: Deployment, file: str) -> None:
-    deployment.send("ChangeQueue", "{}")
-    found = deployment.printed(compare, file, AUDIENCE.audience_id, now=NOW).err
-    assert "1 message in the change queue: their changes are not in this comparison." in found
-
-
-def test_an_audience_equal_to_the_file_needs_no_repair(deployment: Deployment, tmp_path: Path) -> None:
-    path = tmp_path / "same.csv"
-    path.write_text("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in ("same", "surplus")))
-    output = deployment.printed(
-        compare, str(path), AUDIENCE.audience_id, FileOptions(at="61m"), RepairOptions(repair="missing"), now=NOW
-    ).out
+def test_an_audience_equal_to_the_file_needs_no_repair(deployment: Deployment, write: Write) -> None:
+    path = write("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in ("same", "surplus")))
+    output = deployment.printed(compare, path, KEY, options=RepairOptions(repair="missing"), now=NOW).out
     assert "entered since" in output
     assert "There is nothing to repair." in output
 

@@ -18,12 +18,9 @@ TEXT = (ROOT / "docs/import.md").read_text(encoding="utf-8")
 FLOWING = " ".join(TEXT.split())
 
 
-def test_every_reason_for_which_a_row_may_be_left_out_has_a_remedy() -> None:
+def test_every_reason_for_which_a_row_may_be_left_out_has_a_remedy_hashing_of_ids_for_addresses_only() -> None:
     assert all(row_remedy(reason) for reason in Reason if "rejected" in reason.effects)
     assert row_remedy("of_a_newer_version")
-
-
-def test_hashing_ids_is_a_remedy_for_addresses_only_and_as_the_mapping_does() -> None:
     named = {reason for reason, remedy in ROW_REMEDIES.items() if "--hash-ids" in remedy}
     assert named == {"member_id_address"}
     assert "as your mapping does" in row_remedy("member_id_address")

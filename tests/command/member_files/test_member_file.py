@@ -19,6 +19,7 @@ from audience_sync_cli.member_files.formats import DELIMITERS
 from audience_sync_cli.member_files.member_file import MemberFile
 
 ROWS = [("u1", "a@b.co"), ("u2", "c@d.co")]
+JSON = '{"id":"u1","email":"a@b.co"}\n{"id":"u2","email":"c@d.co"}'
 
 type File = Callable[[bytes | str], MemberFile]
 
@@ -48,16 +49,13 @@ def read(file: MemberFile, wanted: Sequence[str]) -> list[Any]:
         pytest.param('id,email,note\nu1,a@b.co,"a\nb, c"\n"u2",c@d.co,\n', id="CSV with a line end within quotes"),
         pytest.param("sep=;\r\nid;email\r\nu1;a@b.co\r\nu2;c@d.co", id="CSV whose first line names the delimiter"),
         pytest.param("id\temail\r\nu1\ta@b.co\r\nu2\tc@d.co".encode("utf-16"), id="UTF-16, as Excel's Unicode text"),
-        pytest.param(
-            '\ufeff{"id":"u1","email":"a@b.co"}\n{"id":"u2","email":"c@d.co"}'.encode("utf-16-be"), id="JSON, UTF-16"
-        ),
+        pytest.param(f"\ufeff{JSON}".encode("utf-16-be"), id="JSON, UTF-16"),
         pytest.param('{"id":"u1","email":"a@b.co"}\n\n{"email":"c@d.co","id":"u2","x":1}\n', id="JSON lines"),
         pytest.param("id;email\r\nu1;a@b.co\r\nu2;c@d.co".encode("utf-16-le"), id="UTF-16 without a mark"),
         pytest.param("\n;;\n\nid;email\nu1;a@b.co\nu2;c@d.co\n", id="CSV after blank lines"),
+        pytest.param("id,email,,\nu1,a@b.co,,\nu2,c@d.co,,\n", id="CSV with columns that have no name"),
         pytest.param(gzip.compress(b"id,email\nu1,a@b.co\nu2,c@d.co\n"), id="CSV, compressed"),
-        pytest.param(
-            gzip.compress(b'{"id":"u1","email":"a@b.co"}\n{"id":"u2","email":"c@d.co"}'), id="JSON, compressed"
-        ),
+        pytest.param(gzip.compress(JSON.encode()), id="JSON, compressed"),
     ],
 )
 def test_the_format_is_detected_from_the_content(file: File, content: bytes | str) -> None:
@@ -88,10 +86,6 @@ def test_csv_with_any_delimiter_is_read(rows: list[tuple[str, str, str]], delimi
             assert opened.count() == len(rows)
 
 
-def test_columns_without_a_name_are_never_used(file: File) -> None:
-    assert read(file("id,email,,\nu1,a@b.co,,\n"), ["id", "email"]) == [("u1", "a@b.co")]
-
-
 def test_nested_json_is_read_by_its_path(file: File) -> None:
     members = file('{"userId":7,"traits":{"address":{"city":"Rome"}}}\n{"userId":8}\n{"userId":9,"traits":null}')
     with members.rows() as rows:
@@ -99,13 +93,10 @@ def test_nested_json_is_read_by_its_path(file: File) -> None:
     assert read(members, ["userId", "traits.address.city"]) == [(7, "Rome"), (8, None), (9, None)]
 
 
-def test_an_unreadable_row_does_not_stop_the_others(file: File) -> None:
+def test_an_unreadable_row_does_not_stop_the_others_and_missing_last_cells_are_empty(file: File) -> None:
+    """Many programs write no empty cells at the end of a row."""
     assert read(file("id,email\nu1,a@b.co\nu3,c@d.co,more\nu4,e@f.co"), ["id"]) == [("u1",), None, ("u4",)]
     assert read(file('{"id":1}\n[2]\n{"id":\n{"id":4}'), ["id"]) == [(1,), None, None, (4,)]
-
-
-def test_missing_last_cells_of_a_row_are_empty(file: File) -> None:
-    """Many programs write no empty cells at the end of a row."""
     found = read(file("id,email,note\nu1\nu2,c@d.co\n"), ["email", "note", "id"])
     assert found == [("", "", "u1"), ("c@d.co", "", "u2")]
 
@@ -189,17 +180,16 @@ def test_digest_and_time_are_read_from_the_file(file: File) -> None:
     assert members.written_at() == int(members.path.stat().st_mtime * 1000)
 
 
-def test_standard_input_is_read_like_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"id,email\nu1,a@b.co\n"))))
-    members = MemberFile.named("-")
+def test_standard_input_is_read_like_a_file_except_for_parquet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def typed(content: bytes) -> MemberFile:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(content))))
+        return MemberFile.named("-")
+
+    members = typed(b"id,email\nu1,a@b.co\n")
     assert (members.digest(), members.written_at()) == (None, None)
     assert read(members, ["id", "email"]) == [("u1", "a@b.co")]
-
-
-def test_parquet_is_not_read_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"PAR1 and more"))))
     with pytest.raises(WrongUsage):
-        read(MemberFile.named("-"), [])
+        read(typed(b"PAR1 and more"), [])
 
 
 def test_parquet_is_read_with_pyarrow(tmp_path: Path) -> None:

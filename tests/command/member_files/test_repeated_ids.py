@@ -1,9 +1,7 @@
 """Rows with one member id: they are counted in bounded memory, and the last one decides."""
 
-import os
 import sqlite3
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +15,7 @@ from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.repeated_ids import RepeatedIds
 from audience_sync_cli.member_files.row_changes import MessageId, ids_of_file, ids_of_records, numbered_ids
 from tests.command.conftest import NOW, Deployment
+from tests.command.member_files.conftest import Write
 from tests.support.aws_fixtures import AUDIENCE
 
 LINE = (
@@ -26,12 +25,10 @@ LINE = (
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> str:
-    path = tmp_path / "members.csv"
+def file(deployment: Deployment, write: Write) -> str:
+    deployment.list_audience()
     rows = ["m1,a", "m2,a", "m1,b", "m3,a", "m2,b", "m1,c", "m3,"]
-    path.write_text("userId,email\n" + "".join(f"{each}{'' if each == 'm3,' else '@example.com'}\n" for each in rows))
-    os.utime(path, (NOW - 60, NOW - 60))
-    return str(path)
+    return write("userId,email\n" + "".join(f"{each}{'' if each == 'm3,' else '@example.com'}\n" for each in rows))
 
 
 def record(country: str) -> dict[str, Any]:
@@ -41,11 +38,8 @@ def record(country: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "message_id",
-    [
-        pytest.param(ids_of_file("0" * 64), id="a file"),
-        pytest.param(ids_of_records, id="standard input"),
-        pytest.param(numbered_ids("compare-1"), id="a repair"),
-    ],
+    [ids_of_file("0" * 64), ids_of_records, numbered_ids("compare-1")],
+    ids=["a file", "standard input", "a repair"],
 )
 @pytest.mark.parametrize("rows", [(9, 10), (99_999, 100_000), (3, 4)])
 @pytest.mark.parametrize("countries", [("US", "DE"), ("DE", "US")])
@@ -96,18 +90,16 @@ def test_without_disk_space_the_repeated_ids_are_not_counted(monkeypatch: pytest
         assert ids.count() is None
 
 
-@pytest.mark.parametrize("dry_run", [True, False])
-def test_import_counts_repeated_member_ids(deployment: Deployment, file: str, *, dry_run: bool) -> None:
-    deployment.list_audience()
-    options = ImportOptions(dry_run=dry_run)
-    found = deployment.printed(import_members, file, AUDIENCE.audience_id, options, yes=True, now=NOW).out
-    assert LINE in " ".join(found.split())
-    shown = deployment.json(import_members, file, AUDIENCE.audience_id, options, yes=True, now=NOW)
-    assert shown["repeatedMemberIds"] == 2
-
-
-def test_compare_counts_repeated_member_ids(deployment: Deployment, file: str) -> None:
-    deployment.list_audience()
-    assert LINE in " ".join(deployment.printed(compare, file, AUDIENCE.audience_id, now=NOW).out.split())
-    report = deployment.json(compare, file, AUDIENCE.audience_id, now=NOW)
-    assert (report["membersInFile"], report["repeatedMemberIds"]) == (3, 2)
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        pytest.param(import_members, [ImportOptions(dry_run=True)], id="a dry run of an import"),
+        pytest.param(import_members, [], id="an import"),
+        pytest.param(compare, [], id="a comparison"),
+    ],
+)
+def test_repeated_member_ids_are_counted(deployment: Deployment, file: str, command: Any, options: list[Any]) -> None:
+    about = (file, AUDIENCE.audience_id, *options)
+    assert LINE in " ".join(deployment.printed(command, *about, yes=True, now=NOW).out.split())
+    report = deployment.json(command, *about, yes=True, now=NOW)
+    assert (report["repeatedMemberIds"], report.get("membersInFile", 3)) == (2, 3)

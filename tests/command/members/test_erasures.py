@@ -17,7 +17,7 @@ import pytest
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
-from audience_sync.members.membership import Audience, Destination, FilledBy, Version
+from audience_sync.members.membership import Audience, Destination, FilledBy, MembershipChange
 from audience_sync_cli.frame.errors import NotThere, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.frame.screen import iso_time
 from audience_sync_cli.frame.times import DAY
@@ -47,34 +47,25 @@ REMOVED = step(StepKind.REMOVAL, "0138b94e-2f2f-4e35-b1a7-9c76cfd55235", 2, 900)
 DELETED = step(StepKind.DELETION, "-", 3, 7_300)
 
 
-def recorded(
-    deployment: Deployment,
-    person: str,
-    *steps: ErasureStep,
-    at: int = AT,
-    kind: str = "notice",
-    plan: ErasurePlan | None = None,
-) -> None:
+def recorded(deployment: Deployment, person: str, *steps: ErasureStep, at: int = AT, **options: Any) -> None:
     """Record a deletion notice, or a denial, at an epoch second."""
-    first = ErasureStep(StepKind(kind), f"notice-{person}", at * 1000 - 500, at * 1000)
-    newest = notice(person, first.at)
-    version = newest.version
-    state = MemberState(
-        newest, last_exit=version, erase_until=first.at, removal_sent=at, erasure=(first, *steps), plan=plan
-    )
-    deployment.session().members.write([state])
+    first = ErasureStep(StepKind(options.pop("kind", "notice")), f"notice-{person}", at * 1000 - 500, at * 1000)
+    row = reflecting(notice(person, first.at), removal_sent=at, erasure=(first, *steps), **options)
+    deployment.session().members.write([row])
 
 
 def in_audience(deployment: Deployment, audience: Audience, *steps: ErasureStep, **fields: Any) -> None:
     """Write the row of m1 in an audience, which reflects the notice."""
-    record = {"countryCode": "DE", "userConsent": CONSENT}
-    newest = change("m1", at=AT * 1000 - 500, exits=True, audience_id=audience.audience_id, record=record)
-    left = Version(newest.at, True, "notice-m1")
-    state = MemberState(
-        replace(newest, message_id="notice-m1"), last_exit=left, erase_until=left.at, removal_sent=AT + 2
-    )
-    (stored,) = deployment.session().members.write([replace(state, erasure=steps, **fields)])
+    about: dict[str, Any] = {"at": AT * 1000 - 500, "audience_id": audience.audience_id, "message_id": "notice-m1"}
+    newest = change("m1", exits=True, record={"countryCode": "DE", "userConsent": CONSENT}, **about)
+    row = replace(reflecting(newest, removal_sent=AT + 2, erasure=steps), **fields)
+    (stored,) = deployment.session().members.write([row])
     assert isinstance(stored, MemberState)
+
+
+def reflecting(left: MembershipChange, **fields: Any) -> MemberState:
+    """Return a row that an exit has led to."""
+    return MemberState(left, last_exit=left.version, erase_until=left.at, **fields)
 
 
 @pytest.fixture(autouse=True)
@@ -91,8 +82,9 @@ def erased(deployment: Deployment) -> None:
     in_audience(deployment, DATASET, DELETED)
 
 
-def on_one_line(shown: str) -> str:
-    return " ".join(shown.split())
+def shown_of(deployment: Deployment, *about: Any, **options: Any) -> str:
+    """Return what the report prints, on one line."""
+    return " ".join(deployment.printed(erasure, *about, **options).out.split())
 
 
 def remaining(report: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -140,7 +132,7 @@ def test_nothing_is_proven_if_another_system_may_have_filled_an_audience(
         report = deployment.json(erasure, person, now=NOW)
         assert (report["state"], "Proven" in report["conclusion"]) == (state, False)
         assert caveat in " ".join(report["notProven"])
-    assert "Another system may have sent more" in on_one_line(deployment.printed(erasure, "m1").out)
+    assert "Another system may have sent more" in shown_of(deployment, "m1")
     assert caveat in deployment.printed(erasure).out, "which lists an unknown id"
     assert caveat in deployment.printed(erase, ["nobody"], raises=ReportedAsNotThere).err
     assert caveat in deployment.printed(show, "m1").err
@@ -162,29 +154,27 @@ def test_the_report_fits_80_columns_and_holds_no_personal_data_but_the_id(deploy
 def test_a_report_begins_with_person_stack_date_and_digest_and_ends_with_a_conclusion(deployment: Deployment) -> None:
     deployment.stack.version = "0.0.1"
     report = deployment.json(erasure, "m1", now=NOW + DAY)
-    own = version("audience-sync")
-    shown = deployment.printed(erasure, "m1", now=NOW + DAY).out
-    assert on_one_line(shown).startswith(
+    own, shown = version("audience-sync"), shown_of(deployment, "m1", now=NOW + DAY)
+    assert shown.startswith(
         "Report on the erasure of personal data Person m1 (external user id) Stack tests, version 0.0.1 "
         f"Date 2027-01-16 08:00:00 UTC, by audience-sync {own} State waiting for Amazon since 2027-01-15 09:01:40 UTC; "
         f"Amazon has until 2027-02-14 07:00:03 UTC SHA-256 {report['digest']} of the JSON document"
     )
-    assert on_one_line(shown).endswith(f"Conclusion {report['conclusion']}")
+    assert shown.endswith(f"Conclusion {report['conclusion']}")
     assert (report["version"], report["commandVersion"]) == ("0.0.1", own)
 
 
 def test_head_and_conclusion_say_that_the_person_entered_again(deployment: Deployment) -> None:
     recorded(deployment, "m1")
     in_audience(deployment, AUDIENCE, REMOVED, newest=change("m1", at=(AT + 1_800) * 1000))
-    shown = on_one_line(deployment.printed(erasure, "m1", now=NOW).out)
+    shown = shown_of(deployment, "m1", now=NOW)
     assert "UTC; may come back by an event, or by a file after 2027-02-24 07:00:00 UTC The person entered" in shown
     assert shown.endswith("The person entered again on 2027-01-15: data from then on is not part of this erasure.")
 
 
 @pytest.mark.usefixtures("erased")
 def test_the_html_report_escapes_names_and_never_overwrites_a_file(deployment: Deployment, tmp_path: Path) -> None:
-    hostile = replace(AUDIENCE, name="<script>alert(1)</script> & \x1b[2J")
-    deployment.list_audience(hostile)
+    deployment.list_audience(replace(AUDIENCE, name="<script>alert(1)</script> & \x1b[2J"))
     page = tmp_path / "m1.html"
     report = deployment.json(erasure, "m1", page=page, now=NOW)
     written = page.read_text(encoding="utf-8")
@@ -217,30 +207,32 @@ def test_the_documented_command_computes_the_digest(deployment: Deployment, tmp_
 
 def test_the_report_of_an_open_erasure_says_what_is_missing(deployment: Deployment) -> None:
     recorded(deployment, "m1", kind="denial")
-    in_audience(
-        deployment, AUDIENCE, REMOVED, **KEPT, enters_effective_by=AT + 1, late_jobs=(LateJob("job-9", AT - 60, AT),)
+    late = (LateJob("job-9", AT - 60, AT),)
+    in_audience(deployment, AUDIENCE, REMOVED, **KEPT, enters_effective_by=AT + 1, late_jobs=late)
+    lines = deployment.printed(erasure, "m1", now=NOW).out.splitlines()
+    state, due = (
+        "open since 2027-01-15 07:00:00 UTC: not finished",
+        "the last removal is due on 2027-01-18 06:59:00 UTC.",
     )
-    shown = deployment.printed(erasure, "m1", now=NOW).out
-    assert "  State    open since 2027-01-15 07:00:00 UTC: not finished" in shown.splitlines()
-    assert "  Open: the last removal is due on 2027-01-18 06:59:00 UTC." in shown.splitlines()
-    assert "  Late job: job-9" in shown.splitlines()
-    assert "Consent denied on 2027-01-15 06:59:59 UTC, recorded on 2027-01-15 07:00:00 UTC." in on_one_line(shown)
-    assert f"record of Lapsed premium buyers: {WITH_HASHES}" in on_one_line(shown)
-    assert "The erasure is not finished. This report proves only the steps that it lists" in on_one_line(shown)
+    assert {f"  State    {state}", f"  Open: {due}", "  Late job: job-9"} <= {*lines}
+    shown = " ".join(" ".join(lines).split())
+    assert "Consent denied on 2027-01-15 06:59:59 UTC, recorded on 2027-01-15 07:00:00 UTC." in shown
+    assert f"record of Lapsed premium buyers: {WITH_HASHES}" in shown
+    assert "The erasure is not finished. This report proves only the steps that it lists" in shown
 
 
 def test_the_report_shows_the_deletion_before_and_after_amazon_accepts_it(deployment: Deployment) -> None:
     plan = ErasurePlan(("adm-ds-1",), (), AT, AT + 7_320)
     recorded(deployment, "m1", kind="denial", plan=plan)
     in_audience(deployment, DATASET, enter_sent=AT - 5)
-    shown = deployment.printed(erasure, "m1", now=NOW + DAY).out
-    assert "Deletion from all datasets: due on 2027-01-15 09:02:00 UTC, not accepted by Amazon." in on_one_line(shown)
+    due = "Deletion from all datasets: due on 2027-01-15 09:02:00 UTC, not accepted by Amazon."
+    assert due in shown_of(deployment, "m1", now=NOW + DAY)
     assert deployment.json(erasure, now=NOW)[0]["missing"] == {"deletion_not_accepted": 1}
     recorded(deployment, "m2", DELETED, kind="denial", plan=plan)
-    shown = deployment.printed(erasure, "m2", now=NOW + DAY).out
-    assert "Amazon accepted the deletion from all datasets on 2027-01-15 07:00:03 UTC." in on_one_line(shown)
-    for caveat in ("does not report the end", "a share that had already been revoked", "this external user id only"):
-        assert caveat in on_one_line(shown)
+    accepted = "Amazon accepted the deletion from all datasets on 2027-01-15 07:00:03 UTC."
+    shown = shown_of(deployment, "m2", now=NOW + DAY)
+    caveats = ("does not report the end", "a share that had already been revoked", "this external user id only")
+    assert [each for each in (accepted, *caveats) if each not in shown] == []
 
 
 def test_the_erasure_of_an_unknown_id_is_neither_closed_nor_listed(deployment: Deployment) -> None:
@@ -249,27 +241,32 @@ def test_the_erasure_of_an_unknown_id_is_neither_closed_nor_listed(deployment: D
     assert found["state"] == "unknown_id"
     assert found["notProven"][0].startswith("No audience knew this id when the notice was recorded,")
     assert [each["closed"] for each in deployment.json(erasure, now=NOW + DAY)] == [True]
-    shown = on_one_line(deployment.printed(erasure, "nobody-here", now=NOW).out)
-    assert "State unknown id: no audience knew it when the request was recorded" in shown
+    state = "State unknown id: no audience knew it when the request was recorded"
+    assert state in shown_of(deployment, "nobody-here", now=NOW)
     assert found["conclusion"].startswith("This report proves no deletion: no audience knew this id.")
 
 
-def test_the_report_names_an_audience_whose_row_is_missing(deployment: Deployment) -> None:
+def test_the_report_names_an_audience_without_its_row_and_needs_a_recorded_notice(deployment: Deployment) -> None:
     recorded(deployment, "m1", plan=ErasurePlan((AUDIENCE.audience_id,)))
     (found,) = deployment.json(erasure, "m1", now=NOW + DAY)["audiences"]
     assert (found["audienceId"], found["missing"], found["uploads"]) == (AUDIENCE.audience_id, "row_missing", [])
+    deployment.record(change("m2"))
+    for person in ("m2", "m3"):
+        assert "No deletion notice" in str(deployment.refusal(NotThere, erasure, person))
 
 
 def test_uploads_under_way_and_queued_changes_are_listed_as_remaining(deployment: Deployment) -> None:
     """No step tells of them yet."""
     recorded(deployment, "m1")
     in_audience(deployment, AUDIENCE, **KEPT)
-    remains = remaining(deployment.json(erasure, "m1", now=NOW))
-    assert ("job queue", ID_ONLY, iso_time((AT + 2 + 7 * DAY) * 1000)) in remains
     waiting = f"{WITH_HASHES}, if a change from before the request still waits"
-    assert ("change queue", waiting, iso_time((AT + 7 * DAY) * 1000)) in remains
     undelivered = f"{WITH_HASHES}, if such a change cannot be delivered"
-    assert ("dead letters", undelivered, iso_time((AT + 21 * DAY) * 1000)) in remains
+    expected = {
+        ("job queue", ID_ONLY, iso_time((AT + 2 + 7 * DAY) * 1000)),
+        ("change queue", waiting, iso_time((AT + 7 * DAY) * 1000)),
+        ("dead letters", undelivered, iso_time((AT + 21 * DAY) * 1000)),
+    }
+    assert expected <= {*remaining(deployment.json(erasure, "m1", now=NOW))}
     for days, left in ((8, {"dead letters"}), (22, set())):
         found = {where for where, *_ in remaining(deployment.json(erasure, "m1", now=NOW + days * DAY))}
         assert found & {"job queue", "change queue", "dead letters"} == left
@@ -283,7 +280,7 @@ def test_events_in_plain_text_that_may_be_left_in_the_event_queue_are_listed(dep
     for days, expected in ((0, {waiting, parked}), (8, {parked}), (22, set())):
         found = deployment.json(erasure, "m1", now=NOW + days * DAY)
         assert {each for each in remaining(found) if each[0].startswith("event")} == expected
-    assert f"{parked[0]}: {holds} could" in on_one_line(deployment.printed(erasure, "m1", now=NOW).out)
+    assert f"{parked[0]}: {holds} could" in shown_of(deployment, "m1", now=NOW)
 
 
 def test_an_audience_of_an_unknown_api_hides_no_other(deployment: Deployment) -> None:
@@ -297,20 +294,12 @@ def test_an_audience_of_an_unknown_api_hides_no_other(deployment: Deployment) ->
 
 
 def test_a_second_notice_does_not_hide_the_uploads_of_the_first(deployment: Deployment) -> None:
-    closed = step(StepKind.CLOSED, "", 900, 7_200)
-    second = step(StepKind.NOTICE, "second", 0, DAY)
-    recorded(deployment, "m1", closed, second)
+    recorded(deployment, "m1", step(StepKind.CLOSED, "", 900, 7_200), step(StepKind.NOTICE, "second", 0, DAY))
     in_audience(deployment, AUDIENCE, REMOVED)
     found = deployment.json(erasure, "m1", now=NOW + 2 * DAY)
     (audience,) = found["audiences"]
     assert [each["messageId"] for each in found["notices"]] == ["notice-m1", "second"]
     assert (audience["outcome"], [each["id"] for each in audience["uploads"]]) == ("nothing_held", [REMOVED.id])
-
-
-def test_without_a_notice_there_is_no_report(deployment: Deployment) -> None:
-    deployment.record(change("m2"))
-    for person in ("m1", "m2"):
-        assert "No deletion notice" in str(deployment.refusal(NotThere, erasure, person))
 
 
 def test_a_notice_of_an_older_version_is_shown_without_its_uploads(deployment: Deployment) -> None:
@@ -333,8 +322,7 @@ def test_all_erasures_are_listed_done_ones_first_and_of_these_the_newest(
     recorded(deployment, "m1", at=AT - 6 * DAY)
     in_audience(deployment, AUDIENCE, removal_owed=True, **KEPT)
     recorded(deployment, "nobody")
-    closed = step(StepKind.CLOSED, "", 0, 3_600)
-    recorded(deployment, "done", closed, at=AT - 7 * DAY, kind="denial")
+    recorded(deployment, "done", step(StepKind.CLOSED, "", 0, 3_600), at=AT - 7 * DAY, kind="denial")
     everyone = deployment.json(erasure, now=NOW)
     assert [(each["member"], each["closed"]) for each in everyone] == [("done", True), ("nobody", True), ("m1", False)]
     times = dict.fromkeys(("recordedAt", "since"), "2027-01-09T07:00:00.000Z") | {"amazonUntil": None}
@@ -348,7 +336,7 @@ def test_all_erasures_are_listed_done_ones_first_and_of_these_the_newest(
     assert deployment.printed(erasure, now=NOW + 40 * DAY).out.startswith("0 erasures open")
 
 
-def test_an_erasure_is_closed_by_hand_and_the_report_keeps_the_note(deployment: Deployment) -> None:
+def test_an_open_erasure_alone_is_closed_by_hand_and_the_report_keeps_the_note(deployment: Deployment) -> None:
     recorded(deployment, "m1")
     in_audience(deployment, DATASET, REMOVED, **KEPT)
     note = "removed in the console"
@@ -358,13 +346,8 @@ def test_an_erasure_is_closed_by_hand_and_the_report_keeps_the_note(deployment: 
     assert "closed by hand" in deployment.printed(erasure, now=NOW + 9 * DAY).out
     report = deployment.json(erasure, "m1", now=NOW + 10 * DAY)
     assert (report["state"], report["closedByHand"]["note"]) == ("open", note)
-    shown = deployment.printed(erasure, "m1", now=NOW + 10 * DAY).out
-    assert f"Closed by hand on 2027-01-24 08:00:00 UTC, with the note: {note}" in on_one_line(shown)
-    for file in None, "-":
-        deployment.printed(erasure, "m1", file, close=note, now=NOW + 10 * DAY, raises=WrongUsage)
-
-
-@pytest.mark.parametrize("note", ["it is not open", " ", "a" * 201])
-def test_only_an_open_erasure_is_closed_by_hand_and_with_a_note(deployment: Deployment, note: str) -> None:
-    recorded(deployment, "m1")
-    deployment.printed(erasure, "m1", close=note, raises=WrongUsage)
+    closed_on = f"Closed by hand on 2027-01-24 08:00:00 UTC, with the note: {note}"
+    assert closed_on in shown_of(deployment, "m1", now=NOW + 10 * DAY)
+    recorded(deployment, "m2")
+    for *about, text in ("m1", note), ("m1", "-", note), ("m2", "it is not open"), ("m2", " "), ("m2", "a" * 201):
+        deployment.refusal(WrongUsage, erasure, *about, close=text, now=NOW + 10 * DAY)

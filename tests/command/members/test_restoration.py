@@ -16,7 +16,7 @@ from audience_sync.aws.membership_rows import StoredMember
 from audience_sync.errors import MovedOn, TransientError, Unavailable
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.members.member_step import apply_changes
-from audience_sync.members.membership import EVERY_AUDIENCE, Member, Version
+from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange, Version
 from audience_sync_cli.members.restoration import WRITTEN, Outcomes, Restoration, RowDecision, RowOutcome, decide
 from tests.support.builders import change
 
@@ -88,16 +88,11 @@ def decided(source: MemberState, live: MemberState | None = None, *notices: Memb
     return decide(StoredMember(source, LATER), live, notices, TIMING, is_listed=True, now=NOW)
 
 
-@pytest.mark.parametrize(
-    ("expires", "is_listed", "outcome"),
-    [
-        pytest.param(NOW, True, RowOutcome.EXPIRED, id="expired, even before DynamoDB deletes it"),
-        pytest.param(LATER, False, RowOutcome.UNLISTED, id="of an unlisted audience"),
-    ],
-)
-def test_a_row_that_nobody_needs_is_not_copied(expires: int, is_listed: bool, outcome: RowOutcome) -> None:
-    row = StoredMember(entered(1, ID_1), expires)
-    assert decide(row, None, [], TIMING, is_listed=is_listed, now=NOW) == RowDecision(outcome)
+def test_a_row_that_has_expired_or_is_of_an_unlisted_audience_is_not_copied() -> None:
+    """Expired rows may be there for a while: DynamoDB deletes them later."""
+    expired, row = (StoredMember(entered(1, ID_1), expires) for expires in (NOW, LATER))
+    assert decide(expired, None, [], TIMING, is_listed=True, now=NOW) == RowDecision(RowOutcome.EXPIRED)
+    assert decide(row, None, [], TIMING, is_listed=False, now=NOW) == RowDecision(RowOutcome.UNLISTED)
 
 
 def copied(source: MemberState, live: MemberState | None = None, *notices: MemberState) -> MemberState:
@@ -106,31 +101,27 @@ def copied(source: MemberState, live: MemberState | None = None, *notices: Membe
     return decision.state
 
 
-def test_a_missing_row_is_copied_unchanged() -> None:
+def removal_of(source: MemberState, live: MemberState | None = None, *notices: MemberState) -> MembershipChange:
+    decision = decided(source, live, *notices)
+    assert decision.removal is not None
+    return decision.removal
+
+
+def test_a_missing_row_is_copied_unchanged_except_for_identities_before_a_notice_that_are_removed() -> None:
     source = entered(5, ID_5, ID_1, left=2, erase_until=0)
     assert copied(source) == replace(source, revision=0)
+    back = copied(entered(5, ID_5, ID_1), None, notice(2))
+    assert (back.active, back.to_remove) == ((ID_5,), (ID_1,))
 
 
-def test_after_a_return_since_a_notice_only_newer_identities_are_active() -> None:
-    state = copied(entered(5, ID_5, ID_1), None, notice(2))
-    assert (state.active, state.to_remove) == ((ID_5,), (ID_1,))
-
-
-def test_the_newest_exit_is_queued_again_without_identities() -> None:
-    live = gone(5, erase_until=5)
-    decision = decided(entered(1, ID_1), live)
-    assert decision.state is not None
-    assert decision.state.to_remove == (ID_1,)
-    removal = decision.removal
-    assert removal is not None
+def test_the_newest_exit_or_notice_is_queued_again_without_identities() -> None:
+    source, live, notices = entered(1, ID_1), gone(5, erase_until=5), (notice(5), notice(3))
+    assert copied(source, live).to_remove == (ID_1,)
+    removal = removal_of(source, live)
     assert (removal.version, removal.erase, removal.identities) == (live.version, True, [])
-
-
-def test_a_notice_is_queued_again_for_a_row_that_was_missing() -> None:
-    decision = decided(entered(1, ID_1), None, notice(5), notice(3))
-    assert decision.removal == replace(notice(5).newest, erase=True)
-    assert decision.state is not None
-    assert not decision.state.reflects(notice(5).version, is_dataset=False), "so that the worker spreads it"
+    assert removal_of(source, None, *notices) == replace(notice(5).newest, erase=True)
+    spreads = not copied(source, None, *notices).reflects(notice(5).version, is_dataset=False)
+    assert spreads, "the worker must spread it"
 
 
 def test_an_exit_from_a_dataset_gets_the_consent_of_the_restored_enter() -> None:
@@ -139,9 +130,7 @@ def test_an_exit_from_a_dataset_gets_the_consent_of_the_restored_enter() -> None
         for each in (entered(1, ID_1), gone(5))
     )
     source.newest.record["userConsent"] = {"consent": "given", "geo": "an address"}
-    removal = decided(source, live).removal
-    assert removal is not None
-    assert removal.record["userConsent"] == {"consent": "given"}
+    assert removal_of(source, live).record["userConsent"] == {"consent": "given"}
 
 
 def test_the_last_enter_before_the_loss_may_still_take_effect_after_an_exit() -> None:
@@ -150,35 +139,27 @@ def test_the_last_enter_before_the_loss_may_still_take_effect_after_an_exit() ->
     assert copied(source, entered(5, ID_5)).enters_effective_by == 0
 
 
-def test_merging_keeps_the_knowledge_of_both_rows() -> None:
+def test_merging_keeps_the_knowledge_of_both_rows_and_what_may_still_take_effect() -> None:
     source = replace(entered(5, ID_5, identity(2, "both")), removal_sent=1)
     live = replace(gone(3, ID_1, identity(3, "both"), erase_until=3), enter_sent=9, exit_recorded=7, revision=8)
     state = copied(source, replace(live, removal_owed=True))
     assert state.identities == (ID_5, identity(3, "both"), ID_1)
     assert (state.last_exit, state.erase_until) == (live.last_exit, 3)
     assert (state.enter_sent, state.removal_sent, state.exit_recorded) == (9, 3, 7)
-    assert state.removal_owed
+    assert (state.removal_owed, state.active) == (True, (ID_5,))
     assert state.revision == 8, "written only if the row is still the one that was read"
-    assert state.active == (ID_5,)
-
-
-def test_merging_keeps_times_and_late_jobs_that_may_still_take_effect() -> None:
     both, there, here = (LateJob(f"job-{number}", 500, at=1) for number in range(3))
     source = replace(entered(5, ID_5), enters_effective_by=700, removals_effective_by=200, late_jobs=(both, there))
-    state = copied(
-        source, replace(entered(1), enters_effective_by=600, removals_effective_by=300, late_jobs=(here, both))
-    )
+    live = replace(entered(1), enters_effective_by=600, removals_effective_by=300, late_jobs=(here, both))
+    state = copied(source, live)
     assert (state.enters_effective_by, state.removals_effective_by) == (700, 300)
     assert sorted(state.late_jobs) == [both, there, here]
 
 
-def test_an_exit_after_a_restore_removes_the_restored_identities() -> None:
+def test_after_a_restore_an_exit_removes_the_restored_identities_and_a_late_enter_loses_against_a_notice() -> None:
     left = apply_changes(copied(entered(5, ID_5)), [change(at=9, exits=True, audience_id="1")], now=NOW, timing=TIMING)
     (removal,) = left.state.records(left.upload)
     assert removal.record["hashedPII"] == [ID_5.digests]
-
-
-def test_a_late_enter_loses_against_a_restored_notice() -> None:
     late = change(at=5, audience_id="1", record={"hashedPII": [ID_5.digests]})
     after = apply_changes(copied(gone(9, erase_until=9)), [late], now=NOW, timing=TIMING)
     assert (after.outcome, after.upload, after.state.identities) == ("superseded", None, ())
@@ -187,16 +168,12 @@ def test_a_late_enter_loses_against_a_restored_notice() -> None:
 times = st.integers(1, 6)
 identities = st.lists(times, max_size=4, unique=True).map(lambda each: tuple(map(identity, sorted(each, reverse=True))))
 # A notice that a row reflects is not newer than the member's last exit.
+known_times = (times, identities, st.integers(0, 6))
 enters = st.builds(
     lambda at, ids, left, erase: entered(at, *ids, left=min(left, at - 1), erase_until=min(erase, left, at - 1)),
-    times,
-    identities,
-    st.integers(0, 6),
-    st.integers(0, 6),
+    *(*known_times, st.integers(0, 6)),
 )
-exits = st.builds(
-    lambda at, ids, erase: gone(at, *ids, erase_until=min(at, erase)), times, identities, st.integers(0, 6)
-)
+exits = st.builds(lambda at, ids, erase: gone(at, *ids, erase_until=min(at, erase)), *known_times)
 states = st.one_of(enters, exits)
 
 
@@ -258,16 +235,18 @@ def restore(source: Table, target: Table, *, writes: bool = True, queue: list[st
     return restoration.run(source.pages(), NOW, writes=writes, on_rows=lambda _: None)
 
 
-def test_rows_are_counted_by_audience_and_notices_apart() -> None:
+def test_rows_are_counted_by_audience_and_notices_apart_also_by_a_dry_run_which_writes_nothing() -> None:
     people = [entered(1, ID_1, person=f"m{number}") for number in range(5)]
-    other = entered(1, ID_1, audience="2")
-    report = restore(Table.of(*people, other, notice(5, "m1")), Table.of(people[0]))
-    assert report == {
+    source, target = Table.of(*people, entered(1, ID_1, audience="2"), notice(5, "m1")), Table.of(people[0])
+    dry = restore(source, target, writes=False)
+    assert [*target.rows] == [people[0].member]
+    assert dry == restore(source, target)
+    assert dry == {
         "1": {RowOutcome.COPIED: 3, RowOutcome.ALREADY_THERE: 1, RowOutcome.TO_REMOVE: 1},
         "2": {RowOutcome.UNLISTED: 1},
         EVERY_AUDIENCE: {RowOutcome.COPIED: 1},
     }
-    assert sum(report.values(), Counter()).total() == 7
+    assert sum(dry.values(), Counter()).total() == 7
 
 
 def test_a_notice_in_either_table_removes_the_person_and_counts_in_a_dry_run() -> None:
@@ -280,23 +259,20 @@ def test_a_notice_in_either_table_removes_the_person_and_counts_in_a_dry_run() -
     assert [target.rows["1", person].active for person in "ab"] == [(), ()]
 
 
-def test_a_removal_is_queued_before_its_row_is_written() -> None:
-    source, queue = Table.of(entered(1, ID_1)), list[str]()
-    target = Table.of(gone(5))
-    target.fails = {("1", "m1"): Unavailable("the membership table does not answer")}
+def test_a_removal_is_queued_before_its_row_is_written_and_a_second_run_completes_a_failed_one() -> None:
+    source, queue = Table.of(*(entered(1, ID_1, person=f"m{number}") for number in range(5))), list[str]()
+    target = Table.of(gone(5, person="m4"))
+    target.fails = {("1", person): Unavailable("the membership table does not answer") for person in ("m2", "m4")}
+    with pytest.raises(Unavailable):
+        restore(source, target)
+    target.fails.pop(("1", "m2"))
     with pytest.raises(Unavailable):
         restore(source, target, queue=queue)
     assert len(queue) == 1
     target.fails.clear()
-    assert restore(source, target, queue=queue)["1"] == {RowOutcome.TO_REMOVE: 1}
+    found = restore(source, target, queue=queue)["1"]
+    assert found == {RowOutcome.ALREADY_THERE: 4, RowOutcome.TO_REMOVE: 1}
     assert len(queue) == 2
-
-
-def test_a_dry_run_counts_the_same_and_writes_nothing() -> None:
-    source, target = Table.of(entered(1, ID_1), entered(1, ID_1, audience="2"), notice(1, "m9")), Table()
-    counted = restore(source, target, writes=False)
-    assert target.rows == {}
-    assert restore(source, target) == counted
 
 
 def test_a_row_that_changed_since_it_was_read_is_not_overwritten() -> None:
@@ -304,12 +280,3 @@ def test_a_row_that_changed_since_it_was_read_is_not_overwritten() -> None:
     report = restore(Table.of(entered(1, ID_1), entered(1, ID_1, person="m2")), target)
     assert report["1"] == {RowOutcome.CHANGED: 1, RowOutcome.COPIED: 1}
     assert target.rows.keys() == {("1", "m2")}
-
-
-def test_a_second_run_completes_a_failed_one() -> None:
-    source = Table.of(*(entered(1, ID_1, person=f"m{number}") for number in range(4)))
-    target = Table(fails={("1", "m2"): Unavailable("the membership table does not answer")})
-    with pytest.raises(Unavailable):
-        restore(source, target)
-    target.fails.clear()
-    assert restore(source, target)["1"] == {RowOutcome.ALREADY_THERE: 3, RowOutcome.COPIED: 1}

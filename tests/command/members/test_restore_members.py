@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 
@@ -99,11 +100,9 @@ def test_a_dry_run_prints_the_counts_and_what_to_repeat(deployment: Deployment) 
     record(deployment, change("m1"), change("m2"))
     record(deployment, notice("m2", 3_000))
     shown = deployment.printed(restore_members, SOURCE, dry_run=True, since="2027-01-15T07:00Z", now=NOW).out
-    assert "3 rows of 3 would be written." in shown
-    assert "1 removal would be queued" in shown
-    assert "(deletion notices)" in shown
-    assert "Changes after 2027-01-15 07:00:00Z" in shown
-    assert "member erase" in shown
+    counts = ("3 rows of 3 would be written.", "1 removal would be queued", "(deletion notices)")
+    assert [said for said in counts if said not in shown] == []
+    assert ("Changes after 2027-01-15 07:00:00Z" in shown, "member erase" in shown) == (True, True)
     assert (members(deployment), deployment.changes()) == (set(), [])
 
 
@@ -118,28 +117,18 @@ def test_nobody_erased_since_is_restored_as_active(deployment: Deployment, days:
         deployment.stack.service("dynamodb").delete_item(  # even if the member's own row was lost
             TableName=deployment.stack["MembershipTable"], Key=Sharding(8).key_of(change("m1").member)
         )
-    session = deployment.session(yes=True, now=now)
-    if days >= MAX_AGE / DAY:
-        with pytest.raises(WrongUsage, match="40 or more days old"):
-            restore_members(session, SOURCE, since=f"{days}d")
-    else:
-        restore_members(session, SOURCE, since=f"{days}d")
+    with pytest.raises(WrongUsage, match="40 or more days old") if days >= MAX_AGE / DAY else nullcontext():
+        restore_members(deployment.session(yes=True, now=now), SOURCE, since=f"{days}d")
     assert active(deployment) == set()
-
-
-def test_deletion_notices_are_kept_longer_than_a_table_can_be_restored() -> None:
     assert MAX_AGE <= KEEP_EXIT, "otherwise a notice could have expired since the source was up to date"
 
 
 def test_the_age_of_a_restored_table_is_read_from_dynamodb(deployment: Deployment) -> None:
     client, table = deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"]
-    client.update_continuous_backups(
-        TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-    )
+    backups, restored = {"PointInTimeRecoveryEnabled": True}, {"TargetTableName": "in-time"}
+    client.update_continuous_backups(TableName=table, PointInTimeRecoverySpecification=backups)
     record(deployment, change("m1"), source=False, now=time.time())
-    client.restore_table_to_point_in_time(
-        SourceTableName=table, TargetTableName="in-time", UseLatestRestorableTime=True
-    )
+    client.restore_table_to_point_in_time(SourceTableName=table, **restored, UseLatestRestorableTime=True)
     client.delete_item(TableName=table, Key=Sharding(8).key_of(change("m1").member))
     result = deployment.json(restore_members, "in-time", yes=True)
     assert abs(datetime.fromisoformat(result["since"]).timestamp() - time.time()) < 3_600
@@ -152,17 +141,14 @@ def test_a_source_with_another_number_of_shards_is_refused(deployment: Deploymen
     assert members(deployment) == set()
 
 
-def test_restore_members_asks_for_confirmation(deployment: Deployment) -> None:
+def test_restore_members_names_renewed_audiences_and_asks_for_confirmation(deployment: Deployment) -> None:
     record(deployment, change("m1"))
-    assert "Is delivery paused?" in deployment.declined(restore_members, SOURCE, since="1h", now=NOW)
-    assert members(deployment) == set()
-
-
-def test_renewed_audiences_are_named_before_the_question(deployment: Deployment) -> None:
     deployment.list_audience(replace(AUDIENCE, settings={"renew": True}))
     deployment.answers = ["n"]
     noted = deployment.printed(restore_members, SOURCE, since="1h", now=NOW, raises=NotConfirmed).err
     assert f"Renewed every day: {AUDIENCE.name}." in noted
+    assert "Is delivery paused?" in deployment.questions[-1]
+    assert members(deployment) == set()
 
 
 @pytest.mark.parametrize(
@@ -172,12 +158,12 @@ def test_renewed_audiences_are_named_before_the_question(deployment: Deployment)
         pytest.param(SOURCE, "2040-01-01", "in the future", id="future"),
         pytest.param("MembershipTable", "1h", "own membership table", id="onto itself"),
         pytest.param("AudienceTable", "1h", "not a membership table", id="another kind of table"),
+        pytest.param("missing", "1h", "There is no such table", id="no table"),
     ],
 )
 def test_a_source_that_cannot_be_used_is_refused(deployment: Deployment, table: str, since: str, message: str) -> None:
-    name = table if table == SOURCE else deployment.stack[table]
-    assert message in str(deployment.refusal(WrongUsage, restore_members, name, since=since, yes=True, now=NOW))
-
-
-def test_a_table_that_does_not_exist_is_not_found(deployment: Deployment) -> None:
-    deployment.refusal(NotThere, restore_members, "missing", since="1h", yes=True)
+    name, error = (
+        deployment.stack[table] if table.endswith("Table") else table,
+        NotThere if table == "missing" else WrongUsage,
+    )
+    assert message in str(deployment.refusal(error, restore_members, name, since=since, yes=True, now=NOW))

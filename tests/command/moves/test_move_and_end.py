@@ -22,14 +22,14 @@ from audience_sync_cli.stack import change_sender, settling
 from audience_sync_cli.stack.change_sender import ChangeSender
 from audience_sync_cli.stack.options import NewTarget
 from local.resources import MANAGER_ACCOUNT
-from tests.command.conftest import Deployment
+from tests.command.conftest import Deployment, Printed
 from tests.command.moves.world import World
 from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 
 SHARE, ADVERTISER = "advertiser=ENTITY1,marketplace=US", "590071284455661234"
-IN_DATASET = MoveOptions(share=[SHARE])
+IN_DATASET, DRY = MoveOptions(share=[SHARE]), MoveOptions(share=[SHARE], dry_run=True)
 MANAGER = {"DataManagerAccountId": MANAGER_ACCOUNT}
 DATASET = replace(AUDIENCE, audience_id="dataset-1", destination=ads_data_manager(), computation_key=None)
 
@@ -46,6 +46,18 @@ def filled(world: World, members: int = 3, *, renew: bool | None = None) -> str:
         world.event(source, f"m{number}", f"{number}@b.co", consented=number > 1)
     world.sleep(3 * HOUR)
     return source
+
+
+@pytest.fixture
+def source(world: World) -> str:
+    """An audience of three members, the first of them without consent."""
+    return filled(world)
+
+
+@pytest.fixture
+def target(world: World, source: str) -> str:
+    """The dataset into which it was moved."""
+    return moved(world, source)
 
 
 def stored(world: World, audience_id: str) -> Audience:
@@ -65,9 +77,14 @@ def target_of(world: World, source: str) -> str:
     return target
 
 
-def moved(world: World, source: str) -> str:
-    """Move an audience into a new dataset, and return its id."""
-    return str(world.json(move, source, IN_DATASET, to=Api.DATA_MANAGER)["targetId"])
+def moving(world: World, source: str, options: MoveOptions = IN_DATASET, **session: Any) -> Printed:
+    """Move an audience into a dataset, and return what is printed."""
+    return world.printed(move, source, options, to=Api.DATA_MANAGER, **session)
+
+
+def moved(world: World, source: str, options: MoveOptions = IN_DATASET) -> str:
+    """Move an audience into a dataset, and return its id."""
+    return str(moving(world, source, options, as_json=True).json["targetId"])
 
 
 def rows(world: World) -> list[Any]:
@@ -114,10 +131,9 @@ def test_an_impossible_move_is_refused_with_a_remedy(
     assert deployment.rows("AudienceTable") == before
 
 
-def test_a_dry_run_counts_members_and_changes_nothing(world: World) -> None:
-    source = filled(world)
+def test_a_dry_run_counts_members_and_changes_nothing(world: World, source: str) -> None:
     before = rows(world)
-    counts = world.json(move, source, MoveOptions(share=[SHARE], dry_run=True), to=Api.DATA_MANAGER)
+    counts = moving(world, source, DRY, as_json=True).json
     assert (counts["members"], counts["leftOut"], counts["changes"]) == (3, {"consentMissing": 1}, 2)
     assert (counts["outcomes"]["toEnter"], counts["targetId"]) == (2, None)
     assert rows(world) == before
@@ -130,7 +146,7 @@ def test_a_dry_run_counts_members_and_changes_nothing(world: World) -> None:
 )
 def test_a_dry_run_warns_if_no_member_can_move(world: World, members: int, said: str) -> None:
     source = filled(world, members)  # the first of them without consent
-    printed = world.printed(move, source, MoveOptions(share=[SHARE], dry_run=True), to=Api.DATA_MANAGER)
+    printed = moving(world, source, DRY)
     assert said in printed.err
     assert bool(said) is ("member" in printed.err)
     assert bool(members) is ("outcome" in printed.out)
@@ -140,15 +156,14 @@ def test_a_move_into_an_audience_that_nobody_can_enter_is_refused_before_the_que
     source = filled(world, 1)  # without consent
     before = rows(world)
     with pytest.raises(OperatorError, match=r"All 1 member would stay out \(1 no consent\)"):
-        world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER)
+        moving(world, source)
     assert rows(world) == before
 
 
-def test_a_move_names_the_changes_that_it_sends_by_kind(world: World) -> None:
-    source = filled(world)
+def test_a_move_names_the_changes_that_it_sends_by_kind(world: World, source: str) -> None:
     world.event(source, "m2", exits=True)
     world.sleep(60)
-    said = world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER).out
+    said = moving(world, source).out
     assert "2 changes sent to the change queue (1 enter, 1 exit);" in " ".join(said.split())
 
 
@@ -156,17 +171,16 @@ def test_the_question_has_the_counts_and_declining_changes_nothing(world: World)
     world.deployment.stack.parameters = {"DataManagerAccountId": "ENTITY9"}
     source, before = filled(world), rows(world)
     world.deployment.answers.append("n")
-    shown = world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER, yes=False, raises=NotConfirmed).out
+    shown = moving(world, source, yes=False, raises=NotConfirmed).out
     assert "no consent" in shown
     assert "deletes nobody" in world.deployment.questions[-1]
     assert rows(world) == before
 
 
-def test_a_repeated_move_sends_only_what_is_missing(world: World) -> None:
-    source = filled(world)
-    first = world.json(move, source, IN_DATASET, to=Api.DATA_MANAGER)
+def test_a_repeated_move_sends_only_what_is_missing(world: World, source: str) -> None:
+    first = moving(world, source, as_json=True).json
     world.sleep(3 * HOUR)
-    again = world.json(move, source, MoveOptions(), to=Api.DATA_MANAGER)
+    again = moving(world, source, MoveOptions(), as_json=True).json
     assert (first["changes"], again["changes"]) == (2, 0)
     assert first["targetId"] == again["targetId"]
     main, old = stored(world, again["targetId"]), stored(world, source)
@@ -174,24 +188,22 @@ def test_a_repeated_move_sends_only_what_is_missing(world: World) -> None:
     assert (main.name, main.country, main.computation_key) == (old.name, old.country, "big")
 
 
-def test_ending_the_new_audience_takes_the_move_back(world: World) -> None:
-    source = filled(world)
-    first = moved(world, source)
+def test_ending_the_new_audience_takes_the_move_back(world: World, source: str, target: str) -> None:
     world.sleep(3 * HOUR)
     world.deployment.answers.append("y")
-    end(world.session(yes=False), first)
+    end(world.session(yes=False), target)
     assert "The move is taken back" in world.deployment.questions[-1]
     old = stored(world, source)
     assert (old.also, old.moved_to) == (False, None)
-    world.event(first, "late", "late@b.co")
+    world.event(target, "late", "late@b.co")
     world.sleep(60 * HOUR)
-    assert world.at_amazon(first) == {}
+    assert world.at_amazon(target) == {}
     assert world.at_amazon(source) == world.inside()
     assert world.rejected == []
-    second = world.json(move, source, IN_DATASET, to=Api.DATA_MANAGER)
+    second = moved(world, source)
     world.sleep(3 * HOUR)
-    assert second["targetId"] != first
-    assert sorted(world.at_amazon(second["targetId"])) == ["late", "m2", "m3"]
+    assert second != target
+    assert sorted(world.at_amazon(second)) == ["late", "m2", "m3"]
 
 
 def interrupt(world: World, seconds: float) -> None:
@@ -204,10 +216,9 @@ def interrupt(world: World, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
-def test_an_audience_can_be_ended_after_an_interrupted_move(world: World, *, ends_target: bool) -> None:
-    source = filled(world)
+def test_an_audience_can_be_ended_after_an_interrupted_move(world: World, source: str, *, ends_target: bool) -> None:
     interrupt(world, 5)
-    world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER, raises=KeyboardInterrupt)
+    moving(world, source, raises=KeyboardInterrupt)
     target = target_of(world, source)
     ended, other = (target, source) if ends_target else (source, target)
     world.json(end, ended)
@@ -219,10 +230,9 @@ def test_an_audience_can_be_ended_after_an_interrupted_move(world: World, *, end
     assert world.rejected == []
 
 
-def test_an_interrupted_move_and_end_say_what_is_done_and_how_to_go_on(world: World) -> None:
-    source = filled(world)
+def test_an_interrupted_move_and_end_say_what_is_done_and_how_to_go_on(world: World, source: str) -> None:
     interrupt(world, 5)
-    said = world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER, raises=KeyboardInterrupt).err
+    said = moving(world, source, raises=KeyboardInterrupt).err
     target = target_of(world, source)
     assert f"Events reach both audiences; `audience-sync audiences end {target}` takes the move back. " in said
     assert "To continue, repeat the command." in said
@@ -236,10 +246,8 @@ def test_an_interrupted_move_and_end_say_what_is_done_and_how_to_go_on(world: Wo
 @pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
 @pytest.mark.parametrize("written", range(3))
 def test_an_interrupted_end_keeps_the_key_reachable_and_can_be_repeated(
-    world: World, monkeypatch: pytest.MonkeyPatch, written: int, *, ends_target: bool
+    world: World, source: str, target: str, monkeypatch: pytest.MonkeyPatch, written: int, *, ends_target: bool
 ) -> None:
-    source = filled(world)
-    target = moved(world, source)
     ended, other = (target, source) if ends_target else (source, target)
     writes = iter([True] * written)
 
@@ -260,25 +268,24 @@ def test_an_interrupted_end_keeps_the_key_reachable_and_can_be_repeated(
 
 
 @pytest.mark.parametrize("ends_target_first", [False, True])
-def test_two_ends_at_once_leave_one_side_of_a_move_listed(world: World, *, ends_target_first: bool) -> None:
-    source = filled(world)
-    sides = [source, moved(world, source)]
+def test_two_ends_at_once_leave_one_side_of_a_move_listed(
+    world: World, source: str, target: str, *, ends_target_first: bool
+) -> None:
+    sides = (target, source) if ends_target_first else (source, target)
     first, second = (planned_end(world.session(), stored(world, each)) for each in sides)
-    if ends_target_first:
-        first, second = second, first
     take_off(world.session(), first)
     with pytest.raises(TryLater, match="in the meantime"):
         take_off(world.session(), second)
     assert [each.audience_id for each in world.session().audiences.all()] == [second.audience.audience_id]
 
 
-def test_a_move_repeated_while_the_new_audience_is_ended_does_not_undo_the_end(world: World) -> None:
-    source = filled(world)
-    plan = planned_end(world.session(), stored(world, moved(world, source)))
+def test_repeating_a_move_while_its_target_is_ended_does_not_undo_the_end(
+    world: World, source: str, target: str
+) -> None:
+    plan = planned_end(world.session(), stored(world, target))
     ended: list[Any] = []
     world.script.append((world.now + 5, lambda: ended.append(take_off(world.session(), plan))))
-    said = world.printed(move, source, MoveOptions(), to=Api.DATA_MANAGER, raises=TryLater)
-    assert "Events reach both" not in said.err
+    assert "Events reach both" not in moving(world, source, MoveOptions(), raises=TryLater).err
     assert only_listed(world) == (source, False, None)
 
 
@@ -291,19 +298,14 @@ def test_taking_a_move_back_keeps_the_main_audience_of_the_key(world: World) -> 
     assert [stored(world, each).also for each in (main, source)] == [False, True]
 
 
-def test_repeating_a_move_into_a_listed_audience_needs_no_into(world: World) -> None:
-    source = filled(world)
-    made = world.deployment.json(
-        create, "Another name", NewTarget(api=Api.DATA_MANAGER, share=[SHARE]), Settings(), country="DE"
-    )
-    first = world.json(move, source, MoveOptions(into=made["audienceId"]), to=Api.DATA_MANAGER)
-    again = world.json(move, source, MoveOptions(), to=Api.DATA_MANAGER)
-    assert first["targetId"] == again["targetId"] == made["audienceId"]
+def test_repeating_a_move_into_a_listed_audience_needs_no_into(world: World, source: str) -> None:
+    dataset = NewTarget(api=Api.DATA_MANAGER, share=[SHARE])
+    made = world.deployment.json(create, "Another name", dataset, Settings(), country="DE")["audienceId"]
+    assert moved(world, source, MoveOptions(into=made)) == moved(world, source, MoveOptions()) == made
     assert len(world.session().audiences.all()) == 2
 
 
-def test_ending_an_unlinked_audience_asks_for_confirmation(world: World) -> None:
-    source = filled(world)
+def test_ending_an_unlinked_audience_asks_for_confirmation(world: World, source: str) -> None:
     world.session().audiences.unlink(source, at=round(world.now * 1000))
     world.deployment.answers.append("n")
     world.printed(end, source, yes=False, raises=NotConfirmed)
@@ -311,27 +313,20 @@ def test_ending_an_unlinked_audience_asks_for_confirmation(world: World) -> None
     assert not world.rows.queue.messages
 
 
-def test_ending_an_audience_that_was_not_moved_rejects_its_events(world: World) -> None:
-    source = filled(world)
+def test_ending_a_renewed_audience_that_was_not_moved_rejects_its_events(world: World) -> None:
+    source = filled(world, renew=True)
     world.deployment.answers.append("y")
     out = world.printed(end, source, yes=False).out
-    assert "rejected as audience_unknown" in world.deployment.questions[-1]
-    assert "3 members of" in world.deployment.questions[-1]
+    asked = world.deployment.questions[-1]
+    assert ("3 members of" in asked, "rejected as audience_unknown" in asked) == (True, True)
     world.event(source, "m9", "9@b.co")
     assert world.rejected == ["m9"]
     assert world.at_amazon(source) == {}
-    assert "SHA-256 of this proof" in out
-    assert "job took" in out
-
-
-def test_a_renewed_audience_can_be_ended(world: World) -> None:
-    source = filled(world, renew=True)
-    end(world.session(), source)
+    assert ("SHA-256 of this proof" in out, "job took" in out) == (True, True)
     assert world.session().amazon.read_audience(source).ttl == 0
 
 
-def test_no_wait_ends_early_and_a_repeated_run_prints_the_proof(world: World) -> None:
-    source = filled(world)
+def test_no_wait_ends_early_and_a_repeated_run_prints_the_proof(world: World, source: str) -> None:
     unfinished = world.json(end, source, no_wait=True, raises=ReportedAsUnfinished)
     assert (unfinished["over"], unfinished["members"], unfinished["effectiveBy"]) == (False, 3, None)
     world.sleep(60 * HOUR)
@@ -363,19 +358,19 @@ def test_an_end_says_how_many_changes_are_not_delivered(world: World) -> None:
     assert "2 changes accepted since the end not delivered yet" in shown
 
 
-def test_a_repeated_end_reads_no_rows_of_the_new_audience(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = filled(world)
-    moved(world, source)
+def test_a_repeated_end_reads_no_rows_of_the_target(
+    world: World, source: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stored(world, source).moved_to == target
     world.json(end, source)
     monkeypatch.setattr(MembershipTable, "read", lambda *_: pytest.fail("rows were read"))
     assert world.json(end, source)["over"] is True
 
 
-def test_a_move_stops_waiting_for_earlier_changes_after_ten_minutes(world: World) -> None:
-    source = filled(world)
+def test_a_move_stops_waiting_for_earlier_changes_after_ten_minutes(world: World, source: str) -> None:
     world.deployment.publish(world.now, **{CHANGES_ACCEPTED: 1})
     began = world.now
-    printed = world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER)
+    printed = moving(world, source)
     assert waiting.LONGEST_WAIT < world.now - began < waiting.LONGEST_WAIT + 2 * waiting.LISTING
     assert "1 change accepted before may still wait" in printed.err
     assert f"Repeat the command with {source}, when the changes accepted earlier are delivered" in printed.out
@@ -413,10 +408,9 @@ def test_outstanding_changes_are_counted_from_metrics(deployment: Deployment) ->
     assert settling.outstanding(session, now - 19 * 86_400, since=now - 21 * 86_400) == 0, "CloudWatch has no minutes"
 
 
-def test_a_damaged_row_is_left_out_of_a_move_and_its_removal_is_not_proven(world: World) -> None:
-    source = filled(world)
+def test_a_damaged_row_is_left_out_of_a_move_and_its_removal_is_not_proven(world: World, source: str) -> None:
     world.rows.model.damage(source, "m2")
-    report = world.json(move, source, IN_DATASET, to=Api.DATA_MANAGER)
+    report = moving(world, source, as_json=True).json
     assert (report["members"], report["leftOut"]) == (3, {"consentMissing": 1, "rowUnreadable": 1})
     world.sleep(6 * HOUR)
     proof = world.json(end, source)

@@ -22,11 +22,27 @@ from tests.command.conftest import CLIENT_ID, CLIENT_SECRET, Deployment
 from tests.support import browser
 
 APP = Application(CLIENT_ID, CLIENT_SECRET)
+RETURN_URL = "http://127.0.0.1:8765/callback"
 
 
-def test_allowing_access_in_the_browser_connects_the_stack_and_replaces_the_token(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with closing(Listener(0)) as listening:
+        yield listening
+
+
+@pytest.fixture
+def request_(listener: Listener) -> AuthorizationRequest:
+    """A request whose answer the listener waits for."""
+    return AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
+
+
+def declined(request: AuthorizationRequest) -> str:
+    """Return the address at which the browser ends if access is declined."""
+    return f"{request.redirect_uri}?error=access_denied&state={request.state}"
+
+
+def test_allowing_access_in_the_browser_connects_the_stack_and_replaces_the_token(deployment: Deployment) -> None:
     opened: list[str] = []
     former = {"accessToken": "Atza|of-another-login", "expiresAt": 2_000_000_000}
     deployment.put_secret("TokenSecret", former)
@@ -36,39 +52,36 @@ def test_allowing_access_in_the_browser_connects_the_stack_and_replaces_the_toke
         opened.append(address)
         return browser.answer(address).status_code == 200
 
-    authorize(deployment.session(), APP, port=0, opener=open_and_allow)
-
-    stored = deployment.secret("CredentialsSecret")
+    shown = "".join(deployment.printed(authorize, APP, port=0, opener=open_and_allow))
+    stored, token = deployment.secret("CredentialsSecret"), deployment.secret("TokenSecret")["accessToken"]
     assert (stored["clientId"], stored["clientSecret"], stored["other"]) == (CLIENT_ID, CLIENT_SECRET, "kept")
     assert stored["refreshToken"].startswith("Atzr|")
-    token = deployment.secret("TokenSecret")["accessToken"]
     assert token.startswith("Atza|")
     assert token != former["accessToken"]
     assert before - 1 <= stored["authorizedAt"] <= time.time()
     query = parse_qs(urlsplit(opened[0]).query)
     assert query["code_challenge_method"] == ["S256"]
     assert query["scope"] == ["advertising::campaign_management advertising::audiences"]
-    shown = "".join(capsys.readouterr())
     assert "Connected" in shown
-    for secret in (CLIENT_SECRET, stored["refreshToken"], token):
-        assert secret not in shown
+    assert [secret for secret in (CLIENT_SECRET, stored["refreshToken"], token) if secret in shown] == []
 
 
-def test_the_page_after_consent_loads_nothing_and_points_to_the_terminal() -> None:
-    with closing(Listener(0)) as listener, ExitStack() as idle:
+def test_the_page_after_consent_loads_nothing_and_points_to_the_terminal(
+    listener: Listener, request_: AuthorizationRequest
+) -> None:
+    with ExitStack() as idle:
         for _ in range(50):  # connections that say nothing, before the wait begins
             idle.enter_context(socket.create_connection(("127.0.0.1", urlsplit(listener.redirect_uri).port or 0), 1))
-        pages, request = list[requests.Response](), AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
-        address = f"{listener.redirect_uri}?error=access_denied&state={request.state}"
-        asking = threading.Thread(target=lambda: pages.append(requests.get(address, timeout=5)))
-        asking.start()
-        assert listener.wait(request)["error"] == "access_denied"
-        asking.join(5)
-    assert "The terminal shows whether the stack is connected" in pages[0].text
-    assert pages[0].headers["Content-Security-Policy"].startswith("default-src 'none';")
+        answers = list[dict[str, str]]()
+        page = _while_asking(declined(request_), lambda: answers.append(listener.wait(request_)), status=200)
+    assert [each["error"] for each in answers] == ["access_denied"]
+    assert "The terminal shows whether the stack is connected" in page.text
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none';")
 
 
-def test_the_page_is_sent_before_the_command_can_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_is_sent_before_the_command_can_end(
+    listener: Listener, request_: AuthorizationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ended, early = threading.Event(), list[bool]()
 
     class Page:
@@ -77,12 +90,9 @@ def test_the_page_is_sent_before_the_command_can_end(monkeypatch: pytest.MonkeyP
             return b""
 
     monkeypatch.setattr(callback, "_PAGE", Page())
-    with closing(Listener(0)) as waiting:
-        request = AuthorizationRequest(CLIENT_ID, waiting.redirect_uri)
-        address = f"{waiting.redirect_uri}?error=access_denied&state={request.state}"
-        threading.Thread(target=requests.get, args=(address,), kwargs={"timeout": 5}).start()
-        waiting.wait(request)
-        ended.set()
+    threading.Thread(target=requests.get, args=(declined(request_),), kwargs={"timeout": 5}).start()
+    listener.wait(request_)
+    ended.set()
     assert early == [False]
 
 
@@ -97,13 +107,8 @@ def test_another_redirect_uri_implies_pasting(deployment: Deployment) -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        "notaurl",
-        "http://example.com/cb",
-        "https://",
-        "ftp://example.com",
-        "https://a b/",
+        *("notaurl", "http://example.com/cb", "https://", "ftp://example.com", "https://a b/", "http://[::1"),
         "https://x.example/#part",
-        "http://[::1",
     ],
 )
 def test_an_invalid_redirect_uri_is_refused(deployment: Deployment, address: str) -> None:
@@ -117,7 +122,6 @@ def test_a_valid_redirect_uri_is_accepted(address: str) -> None:
 
 
 def test_without_a_browser_the_address_is_pasted(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    """Anything else is asked for again."""
     others = ["foo", "https://amazon.example/ap/oa?client_id=1&state=x"]
 
     def paste(_: str) -> str:
@@ -127,8 +131,8 @@ def test_without_a_browser_the_address_is_pasted(deployment: Deployment, capsys:
         (address,) = [line for line in noted.splitlines() if line.startswith(deployment.amazon)]
         return browser.answer(address, follow=False).headers["Location"]
 
-    screen = Screen(answers=paste)
-    authorize(Session(screen, lambda: deployment.stack), APP, port=8765, opener=None)
+    authorize(Session(Screen(answers=paste), lambda: deployment.stack), APP, port=8765, opener=None)
+    assert others == [], "anything else is asked for again"
     assert deployment.secret("CredentialsSecret")["refreshToken"].startswith("Atzr|")
 
 
@@ -140,29 +144,18 @@ def test_connect_reports_changes_that_waited_for_the_login_as_status_does(deploy
     assert (waits in found) is (reason == "authorization_refused")
 
 
-def test_declining_access_changes_nothing(deployment: Deployment) -> None:
-    before = deployment.secret("CredentialsSecret")
+def test_declining_access_or_a_wrong_client_secret_changes_nothing(deployment: Deployment) -> None:
+    before, wrong = deployment.secret("CredentialsSecret"), Application(CLIENT_ID, "wrong-client-secret")
     with pytest.raises(NotConfirmed, match="declined"):
         authorize(deployment.session(), APP, port=0, opener=lambda url: browser.answer(url, "deny").ok)
+    with pytest.raises(NotThere, match="client id with this secret"):
+        authorize(deployment.session(), wrong, port=0, opener=_allow)
     assert deployment.secret("CredentialsSecret") == before
 
 
-def test_a_wrong_client_secret_stores_nothing(deployment: Deployment) -> None:
-    with pytest.raises(NotThere, match="client id with this secret"):
-        authorize(deployment.session(), Application(CLIENT_ID, "wrong-client-secret"), port=0, opener=_allow)
-    assert deployment.secret("CredentialsSecret")["refreshToken"] == ""
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with closing(Listener(0)) as listening:
-        yield listening
-
-
-def test_an_answer_with_another_state_gets_a_404(listener: Listener) -> None:
-    request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
+def test_an_answer_with_another_state_gets_a_404(listener: Listener, request_: AuthorizationRequest) -> None:
     with pytest.raises(TryLater, match="No answer") as caught:
-        _while_asking(f"{listener.redirect_uri}?code=stolen&state=guessed", lambda: listener.wait(request, seconds=3))
+        _while_asking(f"{listener.redirect_uri}?code=stolen&state=guessed", lambda: listener.wait(request_, seconds=3))
     assert listener.redirect_uri in caught.value.remedy
 
 
@@ -188,18 +181,20 @@ def _sending_slowly(redirect_uri: str) -> Iterator[None]:
         sender.join()
 
 
-def test_a_slow_connection_delays_neither_the_answer_nor_the_deadline(listener: Listener) -> None:
-    answers, request = list[dict[str, str]](), AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
-    address = f"{listener.redirect_uri}?code=ours&state={request.state}"
+def test_a_slow_connection_delays_neither_the_answer_nor_the_deadline(
+    listener: Listener, request_: AuthorizationRequest
+) -> None:
+    answers = list[dict[str, str]]()
+    address = f"{listener.redirect_uri}?code=ours&state={request_.state}"
     with _sending_slowly(listener.redirect_uri):
         with pytest.raises(TryLater):
             listener.wait(AuthorizationRequest(CLIENT_ID, listener.redirect_uri), seconds=1)
-        _while_asking(address, lambda: answers.append(listener.wait(request)), status=200)
+        _while_asking(address, lambda: answers.append(listener.wait(request_)), status=200)
     assert [each["code"] for each in answers] == ["ours"]
 
 
 def test_only_the_first_answer_to_a_request_counts() -> None:
-    server, request = _Server(0), AuthorizationRequest(CLIENT_ID, "http://127.0.0.1:8765/callback")
+    server, request = _Server(0), AuthorizationRequest(CLIENT_ID, RETURN_URL)
     with closing(server.socket):
         server.expected = request
         answer = {"code": "ours", "state": request.state}
@@ -236,8 +231,8 @@ def test_a_port_in_use_is_named() -> None:
 @pytest.mark.parametrize(
     ("pasted", "error"),
     [
-        pytest.param("http://127.0.0.1:8765/callback?code=a&state=other", "another request", id="another state"),
-        pytest.param("http://127.0.0.1:8765/callback?code=a", "another request", id="no state"),
+        pytest.param(f"{RETURN_URL}?code=a&state=other", "another request", id="another state"),
+        pytest.param(f"{RETURN_URL}?code=a", "another request", id="no state"),
         pytest.param("?error=access_denied&state=mine", "declined", id="declined"),
         pytest.param("?error=invalid_scope&state=mine", "does not allow this application", id="scope not approved"),
         pytest.param("https://example.com/?state=mine", "no code", id="no code"),
@@ -245,27 +240,22 @@ def test_a_port_in_use_is_named() -> None:
 )
 def test_an_answer_without_our_state_and_a_code_is_refused(pasted: str, error: str) -> None:
     with pytest.raises((OperatorError, NotConfirmed), match=error):
-        AuthorizationRequest(CLIENT_ID, "http://127.0.0.1:8765/callback", state="mine").code(read_answer(pasted))
+        AuthorizationRequest(CLIENT_ID, RETURN_URL, state="mine").code(read_answer(pasted))
 
 
 def test_authorization_requests_differ_and_never_print_their_secrets() -> None:
-    first, second = (AuthorizationRequest(CLIENT_ID, "http://127.0.0.1:8765/callback") for _ in range(2))
-    assert first.state != second.state
-    assert first.verifier != second.verifier
+    first, second = (AuthorizationRequest(CLIENT_ID, RETURN_URL) for _ in range(2))
+    assert len({first.state, second.state, first.verifier, second.verifier}) == 4
     assert first.state not in repr(first)
     assert first.verifier not in first.url("https://consent.example") + repr(first)
     assert 43 <= len(first.verifier) <= 128  # RFC 7636, 4.1
 
 
-def test_stored_client_credentials_are_reused(deployment: Deployment) -> None:
-    deployment.connect()
-    assert application(deployment.session(), "", ask_again=False) == APP
-
-
-def test_another_client_id_asks_for_its_secret_unless_the_environment_has_it(
+def test_a_stored_client_is_reused_and_another_asks_for_its_secret_unless_the_environment_has_it(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployment.connect()
+    assert application(deployment.session(), "", ask_again=False) == APP
     deployment.answers = ["its-own-secret"]
     assert application(deployment.session(), "client-2", ask_again=False) == Application("client-2", "its-own-secret")
     monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_SECRET", "from-the-environment")
@@ -276,12 +266,13 @@ def _allow(address: str) -> bool:
     return browser.answer(address).ok
 
 
-def _while_asking(address: str, wait: Callable[[], object], *, status: int = 404) -> None:
-    statuses: list[int] = []
-    asking = threading.Thread(target=lambda: statuses.append(requests.get(address, timeout=5).status_code))
+def _while_asking(address: str, wait: Callable[[], object], *, status: int = 404) -> requests.Response:
+    pages: list[requests.Response] = []
+    asking = threading.Thread(target=lambda: pages.append(requests.get(address, timeout=5)))
     asking.start()
     try:
         wait()
     finally:
         asking.join(5)
-        assert statuses == [status]
+        assert [page.status_code for page in pages] == [status]
+    return pages[0]
