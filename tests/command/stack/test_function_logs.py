@@ -84,12 +84,10 @@ def test_lines_before_and_after_the_time_asked_for_are_left_out(cloudwatch: tupl
 
 def test_only_lines_with_the_messages_asked_for_are_returned(cloudwatch: tuple[Stack, Put]) -> None:
     stack, put = cloudwatch
-    put("WorkerLogGroup", NOW - 3, UPLOAD)
-    put("WorkerLogGroup", NOW - 2, METRICS)
-    put("WorkerLogGroup", NOW - 1, json.dumps({"message": "credential used"}))
-    assert [line.message for line in FunctionLogs(stack).read(["Worker"], NOW - 10, messages=["upload accepted"])] == [
-        "upload accepted"
-    ]
+    for ago, line in enumerate((json.dumps({"message": "credential used"}), METRICS, UPLOAD)):
+        put("WorkerLogGroup", NOW - 3 + ago, line)
+    lines = FunctionLogs(stack).read(["Worker"], NOW - 10, messages=["upload accepted"])
+    assert [line.message for line in lines] == ["upload accepted"]
 
 
 def test_a_log_group_that_does_not_exist_is_unavailable() -> None:
