@@ -18,9 +18,7 @@ from tests.command.every_command import Ran
 class CountedReadings(StackReadings):
     """Readings of which one works and one fails."""
 
-    def __init__(self) -> None:
-        super().__init__(Session(Screen(), no_stack, lambda: NOW))
-        self.times = 0
+    times = 0
 
     @Reading
     def answered(self) -> int:
@@ -34,13 +32,13 @@ class CountedReadings(StackReadings):
 
 
 def test_a_reading_is_made_when_it_is_first_asked_for_and_only_then() -> None:
-    readings = CountedReadings()
+    readings = CountedReadings(Session(Screen(), no_stack, lambda: NOW))
     assert readings.times == 0
     assert (readings.answered, readings.answered, readings.times) == (1, 1, 1)
 
 
 def test_a_failed_reading_is_not_repeated_and_leaves_its_checks_unread() -> None:
-    readings = CountedReadings()
+    readings = CountedReadings(Session(Screen(), no_stack, lambda: NOW))
     checks: list[Check[CountedReadings]] = [
         Check(name, lambda given: Finding("ok", str(given.refused))) for name in ("first", "second")
     ]
