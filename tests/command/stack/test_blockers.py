@@ -176,26 +176,26 @@ def test_an_accepted_upload_ends_the_failure_of_its_audience(
     assert (found(deployment)[0].reason, found(deployment)[0].since is None) == ("paused", not reasons_left)
 
 
-def test_an_unread_circuit_breaker_does_not_hide_a_pause(deployment: Deployment) -> None:
-    del deployment.stack._names["MembershipTable"]
-    deployment.stack.service("lambda").event_source = "Disabled"
-    result = waiting(deployment.session())
-    assert [blocker.reason for blocker in result.blockers] == ["paused"]
-    (unknown,) = result.unknown
-    assert unknown.startswith("Not known: circuit breakers.")
-
-
 @given(st.text(max_size=40))
 def test_any_reason_is_explained(reason: str) -> None:
     assert reasons.explained(reason).means
     assert reasons.parked(reason) == reasons.explained(reason)
 
 
-def test_a_stack_without_logs_names_what_is_unknown(deployment: Deployment) -> None:
-    for name in ("RefreshLogGroup", "WorkerLogGroup"):
+@pytest.mark.parametrize(
+    ("lacks", "unknown"),
+    [
+        (["MembershipTable"], ["circuit breakers"]),
+        (["RefreshLogGroup", "WorkerLogGroup"], ["access token", "failed uploads", "changes that wait for jobs"]),
+    ],
+    ids=["the table", "the logs"],
+)
+def test_what_cannot_be_read_is_named_and_does_not_hide_a_pause(
+    deployment: Deployment, lacks: list[str], unknown: list[str]
+) -> None:
+    for name in lacks:
         del deployment.stack._names[name]
-    assert [each.split(".")[0] for each in waiting(deployment.session()).unknown] == [
-        "Not known: access token",
-        "Not known: failed uploads",
-        "Not known: changes that wait for jobs",
-    ]
+    deployment.stack.service("lambda").event_source = "Disabled"
+    result = waiting(deployment.session())
+    assert [blocker.reason for blocker in result.blockers] == ["paused"]
+    assert [each.split(".")[0] for each in result.unknown] == [f"Not known: {each}" for each in unknown]

@@ -109,13 +109,10 @@ def test_the_follower_returns_late_lines_and_each_line_once(cloudwatch: tuple[St
     assert follower.new() == []
 
 
-def test_metrics_in_a_line_are_summed_and_other_lines_have_none() -> None:
+def test_metrics_in_a_line_are_summed_and_counts_by_reason_read_where_there_are_some() -> None:
     line = LogLine(0, "Worker", json.loads(METRICS))
     assert (line.count("UploadsSent"), line.count("UploadsFailed"), line.message) == (3, 0, "")
     assert LogLine(0, "Worker", {"message": "text", "UploadsSent": 3}).count("UploadsSent") == 0
-
-
-def test_counts_by_reason_are_read_from_a_field_that_has_them() -> None:
     line = LogLine(0, "Worker", {"by_reason": {"throttled": 2}, "deferred": ["throttled"]})
     assert (line.counts("by_reason"), line.counts("deferred"), line.counts("missing")) == ({"throttled": 2}, {}, {})
 

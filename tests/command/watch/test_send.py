@@ -16,6 +16,7 @@ import requests
 from audience_sync.amazon_ads.data_manager.client import NO_UPLOAD_ID
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.job import JobReport, Sizes
+from audience_sync.amazon_ads.upload import Frame, Target, Upload, UploadKind
 from audience_sync.errors import AudienceSyncError, Unavailable
 from audience_sync.members.member_state import Timing
 from audience_sync.members.member_step import apply_changes
@@ -43,6 +44,7 @@ from audience_sync_cli.watch.send import Follow, send
 from audience_sync_cli.watch.sent import Sent
 from audience_sync_cli.watch.ways import Posted
 from tests.command.conftest import NOW, Deployment, Printed, change
+from tests.command.mappings.mapping_files import written
 from tests.support.aws_fixtures import AUDIENCE, EVENT_KEY
 from tests.support.builders import sha256
 
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 ACCEPTED = {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}
 DATASET = Audience("adm-1", destination=ads_data_manager())
 TRIP_OF_DATASET = Follow(round_trip=DATASET.audience_id, timeout=60)
+ID = AUDIENCE.audience_id
 TRIP = Follow(round_trip=AUDIENCE.audience_id, timeout=0)
 REJECTION = {"index": 0, "messageId": "m-1", "reason": "time_ahead", "detail": "timestamp is ahead; correct the clock"}
 
@@ -76,9 +79,7 @@ def test_send_posts_a_sample_with_the_event_key(deployment: Deployment, acceptin
 
 def test_send_posts_a_file_unchanged(deployment: Deployment, gateway: list[Any], tmp_path: Path) -> None:
     gateway.append((200, ACCEPTED | {"ignored": 1, "consentDenied": 1}))
-    file = tmp_path / "event.json"
-    file.write_text('{"type": "track"}')
-    output = deployment.printed(send, file).out
+    output = deployment.printed(send, written(tmp_path, {"type": "track"})).out
     assert "200: 1 accepted, 1 ignored, 0 rejected; 1 of the accepted with consent denied" in output
     assert "Find out which with `audience-sync mappings try FILE --explain`." in output
     assert gateway[0][1] == {"type": "track"}
@@ -128,8 +129,7 @@ def test_send_says_if_ingest_may_still_use_the_previous_mappings(
     gateway.append((200, ACCEPTED | {"accepted": 0, "ignored": 1}))
     session = deployment.session(now=NOW)
     store.replace(session, store.read(session), BUILT_IN)
-    file = tmp_path / "event.json"
-    file.write_text('{"type": "track"}')
+    file = written(tmp_path, {"type": "track"})
     note = deployment.printed(send, file, follow=Follow(wait=True), now=NOW + age).err
     assert (said in note, bool(note)) == (True, bool(said))
 
@@ -174,11 +174,10 @@ def test_any_other_response_is_an_error_with_a_remedy(
     assert status == 400 or raised.value.remedy
 
 
-def test_an_unreachable_gateway_is_a_temporary_error(deployment: Deployment) -> None:
+def test_an_unreachable_gateway_is_a_temporary_error_and_nothing_is_posted_without_a_key(
+    deployment: Deployment,
+) -> None:
     assert "The gateway does not answer: ConnectionError" in str(deployment.refusal(TryLater, post, b"{}"))
-
-
-def test_without_a_usable_event_key_nothing_is_posted(deployment: Deployment) -> None:
     deployment.put_secret("IngestSecret", {"eventKey": "short"})
     assert "no usable event key" in str(deployment.refusal(OperatorError, post, b"{}"))
 
@@ -306,9 +305,6 @@ def test_a_sample_uses_the_only_listed_audience(deployment: Deployment) -> None:
     assert "2 audiences" in str(deployment.refusal(WrongUsage, the_only_audience))
 
 
-type Job = Callable[[str], str]  # uploads a record of a member and returns the id of its job
-
-
 class Followed:
     """Follows changes while a stack does one thing after the other: one in each pause."""
 
@@ -339,10 +335,6 @@ class Followed:
     def run(self, timeout: float = 60) -> list[End]:
         return self._following.run(timeout)
 
-    @property
-    def places(self) -> list[str]:
-        return [hop.place for hop in self.hops]
-
     def _sleep(self, seconds: float) -> None:
         assert seconds > 0
         self.now += 5
@@ -355,52 +347,26 @@ def now_change(member: str = "m1", *, exits: bool = False) -> MembershipChange:
 
 
 @pytest.fixture
-def job(deployment: Deployment) -> Job:
-    """Uploads a record of a member to the sandbox and returns the id of its job."""
+def job_id(deployment: Deployment) -> str:
+    """The id of a job of the sandbox with the record of m1."""
     deployment.connect()
     deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
-    token = deployment.secret("TokenSecret")["accessToken"]
-    media = "application/vnd.amcaudiences.v1+json"
-    client = deployment.secret("CredentialsSecret")["clientId"]
-    headers = {"Authorization": f"Bearer {token}", "Amazon-Advertising-API-ClientId": client}
-
-    def upload(member: str) -> str:
-        record = change(member).record | {"countryCode": "US"}
-        body = {"audienceId": int(AUDIENCE.audience_id), "records": [record]}
-        answer = requests.post(
-            f"{deployment.amazon}/amc/audiences/records",
-            data=json.dumps(body),
-            headers=headers | {"Content-Type": media, "Accept": media},
-            timeout=10,
-        )
-        answer.raise_for_status()
-        job_id: str = answer.json()["jobRequestId"]
-        return job_id
-
-    return upload
+    record = json.dumps(change("m1").record | {"countryCode": "US"}).encode()
+    frame = Frame(UploadKind.RECORDS, f'{{"audienceId":{AUDIENCE.audience_id},"records":['.encode(), b"]}")
+    return deployment.session().amazon.send_records(Upload(Target(AUDIENCE.audience_id), frame, (record,))).job_id
 
 
 def uploaded(deployment: Deployment, job_id: str, audience_id: str = AUDIENCE.audience_id) -> None:
     deployment.log("Worker", "upload accepted", audience_id=audience_id, job_id=job_id, records=1)
 
 
-@pytest.mark.parametrize("upload_id", ["in-1", NO_UPLOAD_ID])
-def test_a_change_of_a_dataset_is_followed_to_its_upload(deployment: Deployment, upload_id: str) -> None:
-    entered = replace(now_change(), audience_id="adm-1", destination=ads_data_manager())
-    steps: list[Callable[[], None]] = [
-        lambda: deployment.record(entered),
-        lambda: uploaded(deployment, upload_id, audience_id="adm-1"),
-    ]
-    followed = Followed(deployment, entered, steps=steps, earlier_jobs=[NO_UPLOAD_ID])
-    (end,) = followed.run()
-    assert (followed.places, end.ending) == (["table", "upload"], "done")
-    assert "does not report when it takes effect" in end.text
-
-
 def act(deployment: Deployment, entered: MembershipChange, job_id: str, step: str) -> None:
-    """Do what a step of a row below says: with the row of the change, its upload, or what is in its way."""
+    """Do what a step of a row below says: to the row of the change, to its upload, or in its way."""
     match step.split():
         case ["row"]:
+            deployment.record(entered)
+        case ["bare", "row"]:
+            entered.record["hashedPII"].clear()
             deployment.record(entered)
         case ["newer"]:
             deployment.record(replace(entered, at=entered.at + 1_000, message_id="newer"))
@@ -415,6 +381,15 @@ def act(deployment: Deployment, entered: MembershipChange, job_id: str, step: st
             uploaded(deployment, job_id if name == "its-job" else name, *audience)
         case ["park", member]:
             park(deployment, entered if member == "it" else change(member))
+        case _:
+            hinder(deployment, job_id, step)
+
+
+def hinder(deployment: Deployment, job_id: str, step: str) -> None:
+    match step.split():
+        case ["throttled", audience_id]:
+            failed = {"deferred": ["throttled"], "audience_ids": [audience_id], "parked": {}}
+            deployment.log("Worker", "delivery incomplete", **failed)
         case ["pause"]:
             deployment.stack.service("lambda").event_source = "Disabled"
         case ["503"]:
@@ -434,8 +409,9 @@ def park(deployment: Deployment, parked: MembershipChange) -> None:
 
 WHOLE, APPLIED = "table, upload its-job, job SUCCEEDED, ", "Amazon has applied the change. "
 NOBODY = "The job has ended, but nobody is in the audience. Its time to live is 0: *"
-KEPT = f"{NOBODY}. Run `audience-sync audiences update {AUDIENCE.audience_id} --ttl-days 397`."
+KEPT = f"{NOBODY}. Run `audience-sync audiences update {ID} --ttl-days 397`."
 PARKED = f"*access_denied: refused. {reasons.parked('access_denied').remedy}*"
+THROTTLED, WITHOUT_JOB = "*Amazon asks the stack to slow down (429)*", "*does not report when it takes effect*"
 PAUSED = "Delivery is paused: the worker's event source is disabled. *"
 
 
@@ -452,12 +428,21 @@ PAUSED = "Delivery is paused: the worker's event source is disabled. *"
         pytest.param("newer |", "table, superseded", "Superseded by a newer change *", id="a newer change"),
         pytest.param("row | park it", "table, parked", PARKED, id="parked, with its reason"),
         pytest.param("| park m2", "timeout", "*still in the change queue*", id="another member is parked"),
-        pytest.param("pause |", "blocked", PAUSED, id="a blocker that needs a person"),
+        pytest.param("pause |", "paused, blocked", PAUSED, id="a blocker that needs a person"),
+        pytest.param(f"| throttled {ID}", "throttled, timeout", THROTTLED, id="a blocker of the audience"),
+        pytest.param("| throttled 2", "timeout", "*still in the change queue. *", id="a blocker of another one"),
+        pytest.param("| row, upload in-1 adm-1", "table, upload in-1, done", WITHOUT_JOB, id="a dataset"),
+        pytest.param("| row, upload - adm-1", "table, upload -, done", WITHOUT_JOB, id="a dataset, without an id"),
+        pytest.param("bare row |", "table, superseded", "*nothing to remove. *", id="an exit without identifiers"),
     ],
 )
-def test_a_change_is_followed_to_its_end(deployment: Deployment, job: Job, steps: str, story: str, told: str) -> None:
-    """`steps` happen before it is followed, and then one in each pause; `story` are the hops and the end."""
-    entered, job_id = now_change(), job("m1")
+def test_a_change_is_followed_to_its_end(
+    deployment: Deployment, job_id: str, steps: str, story: str, told: str
+) -> None:
+    """`steps` happen before it is followed, and then one in each pause; `story` are blockers, hops and the end."""
+    entered = now_change(exits="bare" in steps)
+    if "adm-1" in steps:
+        entered = replace(entered, audience_id="adm-1", destination=ads_data_manager())
     before, meanwhile = ([*map(str.strip, part.split(","))] for part in steps.split("|"))
     for step in before:
         act(deployment, entered, job_id, step)
@@ -465,21 +450,20 @@ def test_a_change_is_followed_to_its_end(deployment: Deployment, job: Job, steps
         deployment,
         entered,
         steps=[partial(act, deployment, entered, job_id, step) for step in meanwhile],
-        earlier_jobs=["earlier"],
+        earlier_jobs=["earlier", NO_UPLOAD_ID],
     )
     (end,) = followed.run()
-    assert ", ".join([*map(in_short, followed.hops), end.ending]).replace(job_id, "its-job") == story
+    parts = [*(each.reason for each in followed.blockers), *map(in_short, followed.hops), end.ending]
+    assert ", ".join(parts).replace(job_id, "its-job") == story
     assert fnmatchcase(f"{end.text} {end.remedy}", told)
     assert end.is_good == (end.ending in ("done", "superseded"))
     assert [hop.after for hop in followed.hops] == sorted(hop.after for hop in followed.hops)
-    assert len(followed.blockers) == (end.ending == "blocked")
 
 
 def in_short(hop: "Hop") -> str:
     again = "again " if "known before, and sent again" in hop.text else ""
-    return again + {"upload": f"upload {hop.facts.get('jobId')}", "job": f"job {hop.facts.get('state')}"}.get(
-        hop.place, hop.place
-    )
+    about = hop.facts.get({"upload": "jobId", "job": "state"}.get(hop.place, ""), "")
+    return f"{again}{hop.place} {about}".strip()
 
 
 @pytest.mark.parametrize(
@@ -494,8 +478,8 @@ def test_an_enter_that_amazon_does_not_keep_is_not_called_applied(report: JobRep
     assert job_ended(report, [now_change(exits=exits)])[2].text == text
 
 
-def test_times_are_compared_by_the_stacks_clock(deployment: Deployment, job: Job) -> None:
-    entered, job_id = now_change(), job("m1")
+def test_times_are_compared_by_the_stacks_clock(deployment: Deployment, job_id: str) -> None:
+    entered = now_change()
     deployment.record(entered)
     uploaded(deployment, job_id)
     followed = Followed(deployment, entered, steps=[], later=3_600, ahead=-3_600)
@@ -504,32 +488,10 @@ def test_times_are_compared_by_the_stacks_clock(deployment: Deployment, job: Job
     assert all(hop.after < 60 for hop in followed.hops)
 
 
-def test_an_exit_without_identifiers_ends_following_as_superseded(deployment: Deployment) -> None:
-    left = now_change(exits=True)
-    left.record["hashedPII"].clear()
-    deployment.record(left)
-    (end,) = Followed(deployment, left, steps=[]).run()
-    assert (end.ending, "nothing to remove" in end.text) == ("superseded", True)
-
-
-@pytest.mark.parametrize(
-    ("audience_id", "told"), [(AUDIENCE.audience_id, ["throttled"]), ("2", [])], ids=["the audience", "another one"]
-)
-def test_a_blocker_of_the_audience_is_printed_once_and_at_the_timeout(
-    deployment: Deployment, audience_id: str, told: list[str]
-) -> None:
-    failed = {"deferred": ["throttled"], "audience_ids": [audience_id], "parked": {}}
-    steps: list[Callable[[], None]] = [lambda: deployment.log("Worker", "delivery incomplete", **failed)]
-    followed = Followed(deployment, now_change(), steps=steps)
-    (end,) = followed.run(timeout=60)
-    assert [blocker.reason for blocker in followed.blockers] == told
-    assert ("Amazon asks the stack to slow down (429)" in end.text) is bool(told)
-
-
-def test_the_changes_of_several_audiences_are_followed_together(deployment: Deployment, job: Job) -> None:
+def test_the_changes_of_several_audiences_are_followed_together(deployment: Deployment, job_id: str) -> None:
     first, second = now_change(), change("m1", audience_id="2", at=1_000)
     deployment.record(first, replace(second, at=2_000, message_id="newer"))
-    uploaded(deployment, job("m1"))
+    uploaded(deployment, job_id)
     followed = Followed(deployment, first, second, steps=[])
     ends = followed.run()
     assert [end.ending for end in ends] == ["done", "superseded"]
@@ -555,23 +517,17 @@ def test_recorded_rows_are_not_read_again(deployment: Deployment) -> None:
     assert followed.hops[0].facts["recorded"] == 2
 
 
-def test_the_progress_bar_names_the_next_hop(deployment: Deployment) -> None:
+def test_the_progress_bar_names_the_next_hop_and_amazon_is_asked_less_often_than_aws(deployment: Deployment) -> None:
     deployment.send("ChangeQueue", "{}")
     entered, hints = now_change(), list[str]()
     steps = [lambda: deployment.record(entered), lambda: uploaded(deployment, "job-1")]
-    followed = Followed(deployment, entered, steps=steps)
+    followed = Followed(deployment, entered, steps=steps)._following
+    ways, deployment.stack.local = followed._ways, None
+    assert followed._pause(ways) == following.PAUSE
     with suppress(AudienceSyncError):  # Amazon is not connected here
-        followed._following.run(20, lambda: hints.append(followed._following.hint))
+        followed.run(20, lambda: hints.append(followed.hint))
     assert hints == ["waiting for the worker, 1 message in the change queue", "waiting for the upload"]
-
-
-def test_amazon_is_asked_less_often_than_aws(deployment: Deployment) -> None:
-    followed = Followed(deployment, now_change(), steps=[])
-    deployment.stack.local = None
-    (way,) = followed._following._ways
-    assert followed._following._pause([way]) == following.PAUSE
-    way.job_id = "job-1"
-    assert followed._following._pause([way]) == following.PAUSE_AT_AMAZON
+    assert followed._pause(ways) == following.PAUSE_AT_AMAZON
 
 
 @pytest.mark.parametrize(
