@@ -168,17 +168,10 @@ def test_a_role_has_statements_of_the_two_policies_for_what_the_guide_names_and_
     assert ("PauseDelivery" in [each["Sid"] for each in policy]) == ("pause" in ROLES[file])
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        *(MEMBER, MESSAGE, SECRET),
-        Call("dynamodb:Scan", "MembershipTable"),
-        Call("dynamodb:PutItem", "AudienceTable"),
-        Call("logs:PutLogEvents", "OperatorLogGroup"),
-    ],
-)
-def test_a_reader_sees_no_member_message_or_key_and_changes_nothing(call: Call) -> None:
-    assert _refused(READER, [call])
+def test_a_reader_sees_no_member_message_or_key_and_changes_nothing() -> None:
+    others = ("dynamodb:Scan", "MembershipTable"), ("dynamodb:PutItem", "AudienceTable")
+    calls = [MEMBER, MESSAGE, SECRET, Call("logs:PutLogEvents", "OperatorLogGroup"), *(Call(*each) for each in others)]
+    assert len(_refused(READER, calls)) == len(calls)
 
 
 def test_the_documentation_lists_every_part_and_statement() -> None:

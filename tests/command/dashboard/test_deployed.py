@@ -45,7 +45,7 @@ def shown(deployment: Deployment, clock: ManualClock, monkeypatch: pytest.Monkey
 
 
 def put(deployment: Deployment, at: float, about: Mapping[str, str] = OURS, /, **metrics: float) -> None:
-    deployment.publish(at, OURS | about, **metrics)
+    deployment.publish(at, {**OURS, **about}, **metrics)
 
 
 def alarm(deployment: Deployment, name: str, **metric: Any) -> None:

@@ -34,9 +34,9 @@ def refused(call: object, *arguments: object, **options: object) -> OperatorErro
 def test_create_without_a_target_names_the_ones_of_other_audiences(deployment: Deployment) -> None:
     assert "Known here" not in refused(create, deployment.session(), "VIP", NewTarget(), NOTHING, "US").remedy
     targets: list[dict[str, str]] = [{"advertiserId": "59007"}, {"advertiserId": "59007"}, {"connectionId": "c-1"}]
-    for number, target in zip("012", targets, strict=True):
-        named = {"audience_id": number, "name": f"Audience {number}", "destination": Destination.of(target)}
-        deployment.list_audience(replace(AUDIENCE, **named))
+    for number, target in enumerate(targets):
+        listed = replace(AUDIENCE, audience_id=str(number), name=f"Audience {number}")
+        deployment.list_audience(replace(listed, destination=Destination.of(target)))
     remedy = refused(create, deployment.session(), "VIP", NewTarget(), NOTHING, "US").remedy
     assert remedy.endswith("Known here: --advertiser 59007 (as Audience 0), --connection c-1 (as Audience 2).")
 

@@ -64,15 +64,10 @@ def test_json_has_no_control_characters_and_the_same_value(
     assert json.loads(printed[: printed.index("}") + 1]) == {text: text}
 
 
-def test_questions_have_no_control_characters() -> None:
-    asked: list[str] = []
-
-    def answer(question: str) -> str:
-        asked.append(question)
-        return "y"
-
-    Screen(answers=answer).confirm("Add the rows of \x1b[2J.csv?")
-    assert asked == [r"Add the rows of \x1b[2J.csv? [y/N] "]
+def test_questions_have_no_control_characters(deployment: Deployment) -> None:
+    deployment.answers.append("y")
+    deployment.session().screen.confirm("Add the rows of \x1b[2J.csv?")
+    assert deployment.questions == [r"Add the rows of \x1b[2J.csv? [y/N] "]
 
 
 def test_line_breaks_and_all_scripts_are_kept_but_in_a_cell(capsys: pytest.CaptureFixture[str]) -> None:

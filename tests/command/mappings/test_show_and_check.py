@@ -106,8 +106,8 @@ def test_an_unreadable_file_is_refused_with_the_faulty_line(
 
 
 def test_a_byte_order_mark_is_ignored(deployment: Deployment, tmp_path: Path) -> None:
-    file = tmp_path / "mappings.json"
-    file.write_text(json.dumps([MAPPING]), encoding="utf-8-sig")
+    file = written(tmp_path, [MAPPING])
+    file.write_text(file.read_text(), encoding="utf-8-sig")
     assert deployment.json(check, file)["mappings"] == 1
 
 

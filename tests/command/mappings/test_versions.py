@@ -168,22 +168,19 @@ def test_mappings_that_ignore_every_event_need_force_and_a_confirmation(deployme
     revert(deployment.session(yes=True), "1", force=True)
 
 
-def test_show_prints_a_former_version(deployment: Deployment, tmp_path: Path) -> None:
-    put(deployment, tmp_path, [MAPPING])
-    put(deployment, tmp_path, [OTHER])
-    assert deployment.json(show, version=1) == {"version": 1, "mappings": [MAPPING]}
-    lines = deployment.printed(show, version=1).out.splitlines()
-    assert lines[:4] == ["Version 1, applied 2027-01-15 08:00:00Z.", "", "Mine", 'when type = "track"']
-    deployment.refusal(NotThere, show, version=7)
-
-
 UNREADABLE_NOW = "The stored mappings are unreadable and would be replaced. "
 
 
 @pytest.mark.parametrize("warning", ["", UNREADABLE_NOW], ids=["readable", "unreadable"])
-def test_revert_stores_a_former_version_as_a_new_one(deployment: Deployment, tmp_path: Path, warning: str) -> None:
+def test_a_former_version_is_shown_and_stored_as_a_new_one_by_revert(
+    deployment: Deployment, tmp_path: Path, warning: str
+) -> None:
     for each in ([MAPPING], [OTHER]):
         put(deployment, tmp_path, each)
+    assert deployment.json(show, version=1) == {"version": 1, "mappings": [MAPPING]}
+    lines = deployment.printed(show, version=1).out.splitlines()
+    assert lines[:4] == ["Version 1, applied 2027-01-15 08:00:00Z.", "", "Mine", 'when type = "track"']
+    deployment.refusal(NotThere, show, version=7)
     if warning:
         store(deployment, NO_JSON)
     deployment.answers = ["y"]
@@ -193,13 +190,7 @@ def test_revert_stores_a_former_version_as_a_new_one(deployment: Deployment, tmp
     assert deployment.json(revert, "3")["changed"] is False
 
 
-@pytest.mark.parametrize(
-    ("version", "problem"),
-    [
-        pytest.param("7", "Version 7 is not stored", id="not stored"),
-        pytest.param(None, "No version is named", id="none named"),
-    ],
-)
+@pytest.mark.parametrize(("version", "problem"), [("7", "Version 7 is not stored"), (None, "No version is named")])
 def test_revert_to_an_unknown_version_lists_the_stored_ones(
     deployment: Deployment, tmp_path: Path, version: str | None, problem: str
 ) -> None:

@@ -176,7 +176,7 @@ def test_requests_in_flight_are_counted_after_a_second_interrupt() -> None:
 
     def interrupt_twice() -> None:
         assert begun.wait(60)
-        sending.current._confirm = lambda: next(interrupted(0, may_end.set))  # type: ignore[assignment, return-value]
+        sending.current._confirm = lambda: next(interrupted(0, may_end.set))  # type: ignore[assignment]
 
     sending.queue.send = slow
     with pytest.raises(KeyboardInterrupt):
@@ -184,12 +184,21 @@ def test_requests_in_flight_are_counted_after_a_second_interrupt() -> None:
     assert (len(sending.queue.members()), sending.counted.total(), sending.notes) == (1_000, 1_000, [])
 
 
-def test_changes_that_cloudwatch_never_counted_are_reported() -> None:
+def _unavailable(_: Mapping[int, int]) -> None:
+    raise Unavailable("CloudWatch did not accept the metrics")
+
+
+def test_nothing_is_sent_if_cloudwatch_refuses_counts_and_what_it_never_counted_is_reported() -> None:
     sending = Sending(MemoryQueue())
     with pytest.raises(Unavailable), sending.sender() as sender:  # noqa: PT012 - the end raises
         sender.take(1, change("m1"))
         sender._count = _unavailable
     assert sending.notes[0].startswith("Up to 1 change may be delivered without being counted")
+    sending = Sending(MemoryQueue())
+    sending.count = _unavailable  # type: ignore[assignment]
+    with pytest.raises(Unavailable):
+        sending.send(changes(10))
+    assert sending.queue.requests == 0
 
 
 def test_an_interruption_ends_the_wait_before_a_retry() -> None:
@@ -253,15 +262,3 @@ def test_each_request_is_made_only_when_there_is_room() -> None:
         for row, each in enumerate(changes(3_000), start=1):
             sender.take(row, each)
     assert len(rooms) == sending.queue.requests
-
-
-def test_nothing_is_sent_if_cloudwatch_refuses_counts() -> None:
-    sending = Sending(MemoryQueue())
-    sending.count = _unavailable  # type: ignore[assignment]
-    with pytest.raises(Unavailable):
-        sending.send(changes(10))
-    assert sending.queue.requests == 0
-
-
-def _unavailable(_: Mapping[int, int]) -> None:
-    raise Unavailable("CloudWatch did not accept the metrics")

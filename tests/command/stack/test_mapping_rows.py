@@ -1,6 +1,6 @@
 """The stored mappings: read as they are, and never replaced over a version that was not read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -90,7 +90,10 @@ def test_mappings_are_read_consistently(store: MappingsStore, proxy: FaultProxy)
 
 
 def test_the_error_of_a_table_failure_names_the_table(store: MappingsStore, proxy: FaultProxy) -> None:
-    calls = {"GetItem": store.read, "TransactWriteItems": lambda: store.replace(NOTHING, "[]", b"1")}
+    calls: dict[str, Callable[[], object]] = {
+        "GetItem": store.read,
+        "TransactWriteItems": lambda: store.replace(NOTHING, "[]", b"1"),
+    }
     for operation, call in calls.items():
         proxy.on(operation, refuse("ThrottlingException"))
         with pytest.raises(Unavailable, match="the audience table does not answer: ThrottlingException"):
