@@ -257,22 +257,20 @@ def test_only_alarms_of_this_stack_are_shown(deployment: Deployment, shown: Depl
     assert [(each.name, each.state == "ALARM") for each in alarms] == [("DeadLetters", True), ("FunctionErrors", False)]
 
 
-def test_the_alarm_of_findings_has_the_sentences_of_all_that_are_open_and_status_prints_them(
+def test_the_audit_shows_how_far_it_is_and_the_sentences_of_its_open_findings_which_status_prints(
     deployment: Deployment, shown: DeployedStack
 ) -> None:
     alarm(deployment, "mine-Findings", Namespace="AudienceSync", MetricName="Findings", Period=86_400, Statistic="Sum")
     opened = (AuditFinding("consent_ending", "Consent ends."), AuditFinding("refresh_stopped", "It has stopped."))
     checkpoint(deployment, FINDINGS).save(Findings(opened).fields)
-    (found,) = shown.read("").alarms or ()
+    checkpoint(deployment).advance(1_700_000_000)
+    facts = shown.read("")
+    assert facts.audited_until == 1_700_000_000
+    (found,) = facts.alarms or ()
     assert found.description == "Consent ends.\nIt has stopped."
     answer = deployment.json(status)
     assert [each["name"] for each in answer["findings"]] == ["consent_ending", "refresh_stopped"]
     assert answer["needs"] == [], "they can wait"
-
-
-def test_the_progress_of_the_audit_is_shown(deployment: Deployment, shown: DeployedStack) -> None:
-    checkpoint(deployment).advance(1_700_000_000)
-    assert shown.read("").audited_until == 1_700_000_000
 
 
 def test_a_denied_part_is_named_and_the_others_are_shown(deployment: Deployment, shown: DeployedStack) -> None:

@@ -35,8 +35,11 @@ def write(deployment: Deployment, attribute: dict[str, Any]) -> None:
 NOTHING = MappingsRows(None, None)
 
 
-def test_stored_mappings_are_read_back_and_used_by_the_functions(deployment: Deployment, store: MappingsStore) -> None:
+def test_stored_mappings_are_read_back_consistently_and_used_by_the_functions(
+    deployment: Deployment, store: MappingsStore, proxy: FaultProxy
+) -> None:
     assert store.read() == NOTHING
+    assert [parameters["ConsistentRead"] for name, parameters in proxy.calls if name == "GetItem"] == [True, True]
     assert store.replace(NOTHING, "[]", b"history")
     assert store.read() == ({"S": "[]"}, {"B": b"history"})
     assert deployment.session().audiences.contents() == ([], [], "[]")
@@ -70,23 +73,16 @@ def test_mappings_changed_since_their_reading_are_kept(
     assert store.read() == (stored, None)
 
 
-def test_mappings_whose_history_has_changed_are_not_replaced(store: MappingsStore) -> None:
+def test_mappings_whose_history_has_changed_are_not_replaced_and_removing_them_keeps_it(
+    deployment: Deployment, store: MappingsStore
+) -> None:
     assert store.replace(NOTHING, "1", b"1")
     read = store.read()
     assert not store.replace(read._replace(history={"B": b"0"}), "2", b"2")
     assert store.read() == read
-
-
-def test_removing_the_mappings_keeps_their_history(deployment: Deployment, store: MappingsStore) -> None:
-    assert store.replace(NOTHING, "1", b"1")
-    assert store.replace(store.read(), None, b"2")
+    assert store.replace(read, None, b"2")
     assert store.read() == (None, {"B": b"2"})
     assert deployment.session().audiences.mappings() is None
-
-
-def test_mappings_are_read_consistently(store: MappingsStore, proxy: FaultProxy) -> None:
-    store.read()
-    assert [parameters["ConsistentRead"] for name, parameters in proxy.calls if name == "GetItem"] == [True, True]
 
 
 def test_the_error_of_a_table_failure_names_the_table(store: MappingsStore, proxy: FaultProxy) -> None:
