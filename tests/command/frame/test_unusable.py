@@ -28,15 +28,15 @@ def test_a_reason_is_given_if_and_only_if_normalization_drops_a_value(
 @pytest.mark.parametrize(
     ("field", "value", "country", "reason"),  # in words, or as it is counted
     [
-        pytest.param("phone", "206-555-010", "US", "too_short", id="phone: a digit is missing"),
-        pytest.param("phone", 555, "US", "too_short", id="phone: an integer"),
-        pytest.param("phone", "206 555 0100 / 206 555 0199", "US", "too_long", id="phone: two numbers"),
-        pytest.param("phone", "1.20656E+10", "US", "scientific_notation", id="phone: as a spreadsheet shows it"),
-        pytest.param("phone", "1,20656e10", "US", "scientific_notation", id="phone: the same with a comma"),
-        pytest.param("email", "a@x.co; b@y.co", "US", "several_addresses", id="email: two addresses"),
-        pytest.param("postal", "9810", "US", "digit_missing", id="postal: four digits"),
-        pytest.param("postal", "981", "US", "not_a_postal_code", id="postal: three digits"),
-        pytest.param("city", " ", "US", "empty", id="city: a space"),
+        pytest.param("phone", "206-555-010", "US", "[too_short]", id="phone: a digit is missing"),
+        pytest.param("phone", 555, "US", "[too_short]", id="phone: an integer"),
+        pytest.param("phone", "206 555 0100 / 206 555 0199", "US", "[too_long]", id="phone: two numbers"),
+        pytest.param("phone", "1.20656E+10", "US", "[scientific_notation]", id="phone: as a spreadsheet shows it"),
+        pytest.param("phone", "1,20656e10", "US", "[scientific_notation]", id="phone: the same with a comma"),
+        pytest.param("email", "a@x.co; b@y.co", "US", "[several_addresses]", id="email: two addresses"),
+        pytest.param("postal", "9810", "US", "[digit_missing]", id="postal: four digits"),
+        pytest.param("postal", "981", "US", "[not_a_postal_code]", id="postal: three digits"),
+        pytest.param("city", " ", "US", "[empty]", id="city: a space"),
         pytest.param("phone", "555", "US", "too short for a number of US", id="phone: too short"),
         pytest.param("phone", "555 0199", "US", "the area code is missing", id="phone: no area code"),
         pytest.param("phone", "206555014200000000", "US", "too long for a number of US", id="phone: too long"),
@@ -73,5 +73,5 @@ def test_a_reason_is_given_if_and_only_if_normalization_drops_a_value(
 def test_each_reason_is_in_words_and_is_counted(field: str, value: Any, country: str | None, reason: str) -> None:
     found = why_unusable(field, value, country)
     assert found is not None
-    assert reason == found.reason.code or reason in found.detail
+    assert reason in f"{found.detail} [{found.reason.code}]"
     assert not isinstance(value, str) or len(value) < 3 or value not in found.detail
