@@ -42,6 +42,11 @@ ID = AUDIENCE.audience_id
 DRY = (str(MEMBERS), ID, ImportOptions(dry_run=True), FileOptions(at="1h"))
 
 
+def rotate_and_import(deployment: Deployment) -> None:
+    keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
+    import_members(deployment.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h"))
+
+
 @pytest.fixture(autouse=True)
 def _filled(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -52,12 +57,12 @@ def _filled(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 class Topic:
     """The topic of the alarms, which may refuse what is published."""
 
-    def __init__(self, refusal: Exception | None = None) -> None:
+    def __init__(self, refusal: BaseException | None = None) -> None:
         self.messages: list[str] = []
         self._refusal = refusal
 
     def publish(self, *, TopicArn: str, Subject: str, Message: str) -> None:  # noqa: ARG002, N803 - boto3's names
-        if self._refusal:
+        if isinstance(self._refusal, EndpointConnectionError):
             raise self._refusal
         self.messages.append(Message)
 
@@ -66,38 +71,31 @@ TOPIC = "arn:aws:sns:eu-west-1:123456789012:audience-sync-Alarms-1A2B"
 
 
 @pytest.mark.parametrize(
-    ("error", "published"),
+    ("error", "published", "noted"),
     [
-        (None, "audience-sync audiences end: done. Stack tests, audience 7, changes 0."),
-        (ValueError(), "audience-sync audiences end: failed: ValueError. Stack tests, audience 7, changes 0."),
-        (KeyboardInterrupt(), None),
+        (None, "done", False),
+        (ValueError(), "failed: ValueError", False),
+        (KeyboardInterrupt(), None, False),
+        (EndpointConnectionError(endpoint_url="https://sns"), None, True),  # of the topic
     ],
-    ids=["done", "failed", "interrupted"],
+    ids=["done", "failed", "interrupted", "a topic that refuses does not fail the command"],
 )
 def test_the_end_of_a_command_is_published_to_the_topic_of_the_alarms(
-    deployment: Deployment, error: BaseException | None, published: str | None
+    deployment: Deployment, error: BaseException | None, published: str | None, noted: bool
 ) -> None:
-    topic = Topic()
-    clock = ManualClock(NOW)
-    log = OperatorLog(deployment.stack, print, clock)
+    topic, clock, notes = Topic(error), ManualClock(NOW), list[str]()
+    log = OperatorLog(deployment.stack, notes.append, clock)
     for seconds in UNWATCHED - 1, UNWATCHED:
         with suppress(ValueError, KeyboardInterrupt), log.published("audiences end", {"audienceId": "7", "changes": 0}):
             clock.now += seconds
-            if error:
+            if error and not noted:
                 raise error
         # A stack without the topic says nothing, and a short run is watched.
         deployment.stack._names["Alarms"], deployment.stack._clients["sns"] = TOPIC, topic
-    assert topic.messages == ([published] if published else [])
+    ended = f"audience-sync audiences end: {published}. Stack tests, audience 7, changes 0."
+    assert topic.messages == ([ended] if published else [])
+    assert ["Nothing was published to the topic of the alarms" in note for note in notes] == [True] * noted
     assert allows(statements(POLICY), "sns:Publish", TOPIC)
-
-
-def test_a_topic_that_refuses_does_not_fail_the_command(deployment: Deployment) -> None:
-    refusal = EndpointConnectionError(endpoint_url="https://sns")
-    deployment.stack._names["Alarms"], deployment.stack._clients["sns"] = TOPIC, Topic(refusal)
-    clock, notes = ManualClock(), list[str]()
-    with OperatorLog(deployment.stack, notes.append, clock).published("import", {}):
-        clock.now += UNWATCHED
-    assert "Nothing was published to the topic of the alarms" in notes[0]
 
 
 PERSONAL = re.compile(r"m1|m2|cust_|@|amzn1|" + re.escape(CLIENT_SECRET))
@@ -122,11 +120,17 @@ def test_log_lines_hold_no_member_no_secret_and_only_known_fields(every_command:
     assert {name for each in kept for name in each} <= {"at", "command", "outcome", *FIELDS}
 
 
+def redrive(deployment: Deployment, reason: str) -> list[str]:
+    """Redrive dead letters on the page."""
+    shown = DeployedStack(deployment.stack, lambda: 1.8e9)
+    sentences = shown.redrive(reason)
+    shown.close()
+    return sentences
+
+
 def test_a_redrive_from_the_dashboard_is_logged(deployment: Deployment) -> None:
     deployment.park(change("m1"))
-    shown = DeployedStack(deployment.stack, lambda: 1.8e9)
-    shown.redrive("request_rejected")
-    shown.close()
+    redrive(deployment, "request_rejected")
     (line,) = deployment.operator_log()
     assert (line["command"], line["deadLetters"]) == ("dashboard redrive", 1)
 
@@ -195,39 +199,32 @@ def test_an_interrupted_command_is_logged_with_its_progress(
     assert (line["command"], line["outcome"], line["changes"]) == ("import", outcome, 2)
 
 
-def test_the_log_can_list_imports_alone_with_what_was_left_out(deployment: Deployment) -> None:
-    import_members(deployment.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h"))
-    keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
-    assert [each["command"] for each in deployment.json(operator_log)] == ["keys rotate", "import"]
-    (line,) = deployment.json(operator_log, only=["import", "audiences move"])
+def test_operator_log_prints_the_newest_line_first_and_can_list_imports_alone(deployment: Deployment) -> None:
+    assert "Nothing since then." in deployment.printed(operator_log, since="1h").out
+    rotate_and_import(deployment)
+    deployment.log("Operator", "a line of another kind")
+    *_, newest, oldest = deployment.printed(operator_log).out.splitlines()
+    assert re.search(r"Z +user/moto +import +done +audience 418273650912345678, changes 6, left out 2", newest)
+    assert re.search(r"Z +user/moto +keys rotate +done +key event", oldest)
+    imported, rotated = deployment.json(operator_log)
+    assert (imported["command"], imported["changes"], imported["leftOut"]) == ("import", 6, 2)
+    assert (rotated["command"], set(rotated)) == ("keys rotate", {"at", "who", "command", "outcome", "key"})
+    assert deployment.json(operator_log, only=["import", "audiences move"]) == [imported]
     for name in (ID, AUDIENCE.computation_key):
-        assert deployment.json(operator_log, audience=name) == [line]
+        assert deployment.json(operator_log, audience=name) == [imported]
     deployment.refusal(NotThere, operator_log, audience="no_such_audience")
-    assert (line["changes"], line["leftOut"]) == (6, 2)
-    assert "changes 6, left out 2" in " ".join(deployment.printed(operator_log, only=["import"]).out.split())
 
 
-@pytest.fixture
-def without_log(deployment: Deployment) -> None:
-    """A stack from before the operator log."""
+def test_a_command_works_without_the_log_and_notes_it_also_on_the_dashboard(deployment: Deployment) -> None:
+    """A stack may be from before the operator log."""
     deployment.stack._names.pop("OperatorLogGroup")
-
-
-@pytest.mark.usefixtures("without_log")
-def test_a_command_works_without_the_log_and_notes_it(deployment: Deployment) -> None:
-    found = deployment.printed(keys.rotate, KeyKind.EVENT, yes=True).err
-    assert "The operator log has no line about this command" in found
-    assert deployment.secret("IngestSecret")["previousEventKey"]
-
-
-@pytest.mark.usefixtures("without_log")
-def test_the_dashboard_says_if_a_redrive_could_not_be_logged(deployment: Deployment) -> None:
     deployment.park(change("m1"))
-    shown = DeployedStack(deployment.stack, lambda: 1.8e9)
-    sentences = shown.redrive("")
-    shown.close()
-    assert sentences[0].startswith("1 dead letter")
-    assert "The operator log has no line about this command" in sentences[-1]
+    found = deployment.printed(keys.rotate, KeyKind.EVENT, yes=True).err
+    assert deployment.secret("IngestSecret")["previousEventKey"]
+    first, *_, last = redrive(deployment, "")
+    assert first.startswith("1 dead letter")
+    for note in (found, last):
+        assert "The operator log has no line about this command" in note
 
 
 def test_the_profile_is_logged_if_sts_does_not_answer(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,21 +234,3 @@ def test_the_profile_is_logged_if_sts_does_not_answer(deployment: Deployment, mo
     deployment.fail("sts", EndpointConnectionError(endpoint_url="https://sts"))
     keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
     assert [each["who"] for each in deployment.operator_log()] == ["profile marketing-ops"]
-
-
-def test_operator_log_prints_the_newest_line_first(deployment: Deployment) -> None:
-    keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
-    import_members(deployment.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h"))
-    *_, newest, oldest = deployment.printed(operator_log).out.splitlines()
-    assert re.search(r"Z +user/moto +import +done +audience 418273650912345678, changes 6", newest)
-    assert re.search(r"Z +user/moto +keys rotate +done +key event", oldest)
-
-
-def test_operator_log_json_skips_lines_of_other_kinds(deployment: Deployment) -> None:
-    keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
-    deployment.log("Operator", "a line of another kind")
-    assert [set(each) for each in deployment.json(operator_log)] == [{"at", "who", "command", "outcome", "key"}]
-
-
-def test_operator_log_prints_a_sentence_if_it_is_empty(deployment: Deployment) -> None:
-    assert "Nothing since then." in deployment.printed(operator_log, since="1h").out

@@ -127,11 +127,7 @@ def test_the_operator_policy_allows_following_and_the_dashboard(
         ("DeleteDeadLetters", "sqs:DeleteMessage", DEAD_LETTERS),
         ("SendChanges", "sqs:SendMessage", {"ChangeQueue", "EventsQueue", "EventsDeadLetterQueue", "JobQueue"}),
         ("RefreshToken", "lambda:InvokeFunction", {"RefreshFunction"}),
-        (
-            "Runbook",
-            "lambda:InvokeFunction",
-            {"AuditFunction", "DatasetsFunction", "RefreshFunction", "RenewFunction"},
-        ),
+        ("Runbook", "lambda:InvokeFunction", {f"{each}Function" for each in ("Audit", "Datasets", "Refresh", "Renew")}),
     ],
 )
 def test_a_statement_reaches_no_further_than_its_name(sid: str, action: str, reached: set[str]) -> None:
@@ -173,19 +169,10 @@ def test_a_role_has_statements_of_the_two_policies_for_what_the_guide_names_and_
     assert ("PauseDelivery" in [each["Sid"] for each in policy]) == ("pause" in ROLES[file])
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        Call("dynamodb:GetItem", "MembershipTable", "1#03"),
-        Call("dynamodb:Scan", "MembershipTable"),
-        Call("dynamodb:PutItem", "AudienceTable"),
-        Call("logs:PutLogEvents", "OperatorLogGroup"),
-        Call("secretsmanager:GetSecretValue", "IngestSecret"),
-        Call("sqs:ReceiveMessage", "DeadLetterQueue"),
-    ],
-)
-def test_a_reader_sees_no_member_message_or_key_and_changes_nothing(call: Call) -> None:
-    assert _refused(READER, [call])
+def test_a_reader_sees_no_member_message_or_key_and_changes_nothing() -> None:
+    others = ("dynamodb:Scan", "MembershipTable"), ("dynamodb:PutItem", "AudienceTable")
+    calls = [MEMBER, MESSAGE, SECRET, Call("logs:PutLogEvents", "OperatorLogGroup"), *(Call(*each) for each in others)]
+    assert len(_refused(READER, calls)) == len(calls)
 
 
 def test_the_documentation_lists_every_part_and_statement() -> None:

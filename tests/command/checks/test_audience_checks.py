@@ -106,6 +106,9 @@ def test_every_check_of_a_healthy_audience_is_ok() -> None:
 A_MONTH: dict[str, Any] = {"report": report(ttl=30 * DAY)}
 NO_ID: dict[str, Any] = {"traffic": Traffic(ignored=1, rejected=8), "rejections": {"member_id_missing": 8}}
 LACKING, UNKNOWN = {"country_invalid": 30, "consent_missing": 90}, {"no_identifier": 1, "a_reason_to_come": 1}
+MOSTLY = "member_id_missing. Mostly: external_user_id, or a part of it, is empty. Map fields"
+UNLISTED = "3 events of all audiences rejected in the last 7 days for naming no listed audience: 3 audience_"
+GIVE_ACCESS = "2 job_rejected, 1 access_denied. Give the user who consented access"
 RECENT: dict[str, Any] = {"members": members(ago=35 * HOUR)}
 FOUND = [
     ("event key", {"ingest_secret": {"eventKey": "short"}}, "problem", "Too weak, not accepted."),
@@ -137,19 +140,9 @@ FOUND = [
     ("requests", {"traffic": Traffic(accepted=9, unauthorized=1)}, "note", "1 request with"),
     ("events", {"traffic": Traffic()}, "problem", "No event arrived in the last 7 days"),
     ("events", NO_ID, "problem", "0 accepted, 1 ignored, 8 rejected"),
-    (
-        "other rejections",
-        {"traffic": Traffic(rejected=8), "rejections": {"member_id_missing": 2}},
-        "problem",
-        "2 member_id_missing. Mostly: external_user_id, or a part of it, is empty. Map fields",
-    ),
+    ("other rejections", NO_ID | {"rejections": {"member_id_missing": 2}}, "problem", f"2 {MOSTLY}"),
     ("events", {"traffic": Traffic(ignored=4)}, "problem", "all were ignored"),
-    (
-        "audience of the events",
-        {"rejections": {"audience_unknown": 3, "no_identifier": 9}},
-        "note",
-        "3 events of all audiences rejected in the last 7 days for naming no listed audience: 3 audience_",
-    ),
+    ("audience of the events", {"rejections": {"audience_unknown": 3, "no_identifier": 9}}, "note", UNLISTED),
     ("consent and country", {"rejections": LACKING}, "problem", "90 consent_missing, 30 country_invalid"),
     ("other rejections", {"rejections": UNKNOWN, "members": members(0)}, "note", "1 a_reason_to_come, 1 no_identifier"),
     ("entries", {"members": members(0)}, "problem", "No accepted event has named it"),
@@ -160,12 +153,7 @@ FOUND = [
     ("waiting changes", TWO_WAIT | {"blockers": [THROTTLED]}, "note", "in the change queue. Amazon has returned 429."),
     ("waiting changes", TWO_WAIT | {"traffic": Traffic(accepted=1, uploads_failed=4)}, "problem", "4 uploads failed"),
     ("parked changes", {"parked": {"job_rejected": 2}}, "note", "2 dead letters"),
-    (
-        "parked changes",
-        {"parked": {"job_rejected": 2, "access_denied": 1}},
-        "problem",
-        "2 job_rejected, 1 access_denied. Give the user who consented access",
-    ),
+    ("parked changes", {"parked": {"job_rejected": 2, "access_denied": 1}}, "problem", GIVE_ACCESS),
     ("jobs", {"lowest_processed": None}, "ok", "No Amazon job"),
     ("jobs", {"lowest_processed": 97.4}, "note", "only 97%"),
     ("processing time", RECENT | {"report": report(replace(FULL, dsp=None))}, "note", "up to 36 hours"),
@@ -234,16 +222,14 @@ def test_problems_come_before_notes_and_the_earlier_check_first() -> None:
 
 
 def test_a_missing_consent_signal_is_the_first_reason() -> None:
-    found = diagnose(
-        readings(
-            audience=replace(AUDIENCE, country="GB"),
-            traffic=Traffic(accepted=3_912, ignored=57, rejected=6_204, uploads=4),
-            rejections={"consent_missing": 6_198, "no_identifier": 6},
-            members=members(3_870, ago=5 * HOUR),
-            report=report(Sizes(received=3_870, matched=1_742)),
-        )
+    given = readings(
+        audience=replace(AUDIENCE, country="GB"),
+        traffic=Traffic(accepted=3_912, ignored=57, rejected=6_204, uploads=4),
+        rejections={"consent_missing": 6_198, "no_identifier": 6},
+        members=members(3_870, ago=5 * HOUR),
+        report=report(Sizes(received=3_870, matched=1_742)),
     )
-    consent, *others = likely_reasons(found)
+    consent, *others = likely_reasons(diagnose(given))
     assert (consent.name, consent.state) == ("consent and country", "problem")
     assert "6,198 consent_missing. Mostly: additions from the UK" in consent.found
     names = ["other rejections", "processing time", "match rate", "minimum for DSP"]
@@ -277,10 +263,9 @@ def test_a_consequence_of_a_problem_is_no_reason_itself(known: dict[str, Any], f
 
 
 def test_a_remedy_that_is_one_command_is_printed_once() -> None:
-    found = diagnose(readings(blockers=[REFUSED], report=AuthorizationRefused("no")))
-    named = [each for each in likely_reasons(found) if each.remedy == "audience-sync connect"]
-    assert [each.name for each in named] == ["delivery", "Amazon's audience"]
-    assert all(each.remedy not in each.found for each in named)
+    found = likely_reasons(diagnose(readings(blockers=[REFUSED], report=AuthorizationRefused("no"))))
+    named = [(each.name, each.remedy in each.found) for each in found if each.remedy == "audience-sync connect"]
+    assert named == [("delivery", False), ("Amazon's audience", False)]
 
 
 numbers = st.integers(0, 10_000)

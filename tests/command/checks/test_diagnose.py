@@ -6,13 +6,6 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.destination import amc_connection
-from audience_sync.runtime.metric_names import (
-    AUDIENCE_PROCESSED,
-    EVENTS_ACCEPTED,
-    EVENTS_REJECTED,
-    EVENTS_REJECTED_BY_REASON,
-    TOKEN_REFRESH_FAILED,
-)
 from audience_sync_cli.checks.audience_readings import AudienceReadings
 from audience_sync_cli.checks.diagnose import diagnose
 from audience_sync_cli.frame.errors import AlreadyReported
@@ -23,14 +16,10 @@ from tests.support.aws_fixtures import AUDIENCE
 KEY = "lapsed_premium_buyers"
 
 
-def put(deployment: Deployment, metric: str, value: float, *, ago: float = 600, **dimensions: str) -> None:
-    """Put one value of a metric of this stack, some seconds ago."""
-    deployment.publish(NOW - ago, dimensions, **{metric: value})
-
-
-def run(deployment: Deployment, audience: str = KEY, **options: Any) -> Any:
-    """Return the JSON document, in which something is wrong."""
-    return deployment.json(diagnose, audience, now=NOW, raises=AlreadyReported, **options)
+def run(deployment: Deployment, audience: str = KEY, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the JSON document, in which something is wrong, and its findings by their check."""
+    document = deployment.json(diagnose, audience, now=NOW, raises=AlreadyReported, **options)
+    return document, {each["check"]: each for each in document["findings"]}
 
 
 @pytest.fixture(autouse=True)
@@ -41,18 +30,13 @@ def connected(deployment: Deployment) -> None:
 
 
 def test_reasons_follow_the_way_of_a_change(deployment: Deployment) -> None:
-    document = run(deployment)
-    assert document["audienceId"] == AUDIENCE.audience_id
-    assert document["ok"] is False
+    document, found = run(deployment)
+    assert (document["audienceId"], document["ok"]) == (AUDIENCE.audience_id, False)
     assert document["reasons"] == ["events", "access token"]
-    found = {each["check"]: each for each in document["findings"]}
-    assert found["Amazon's audience"] == {
-        "check": "Amazon's audience",
-        "state": "ok",
-        "found": "Amazon knows it.",
-        "next": "",
-        "unread": False,
-    }
+    known = {"state": "ok", "found": "Amazon knows it.", "next": "", "unread": False}
+    assert found["Amazon's audience"] == known | {"check": "Amazon's audience"}
+    deployment.stack.service("lambda").event_source = "Disabled"
+    assert run(deployment)[0]["reasons"][0] == "delivery", "which comes first"
 
 
 def test_readings_come_from_tables_queues_and_metrics_of_the_last_7_days(deployment: Deployment) -> None:
@@ -60,13 +44,13 @@ def test_readings_come_from_tables_queues_and_metrics_of_the_last_7_days(deploym
     deployment.park(change("m1"), change("m2"))
     deployment.park(change("m9", audience_id="5"), reason="access_denied")
     deployment.send("ChangeQueue", "{}")
-    put(deployment, EVENTS_ACCEPTED, 3, ago=6 * DAY)
-    put(deployment, EVENTS_ACCEPTED, 100, ago=8 * DAY)
-    put(deployment, EVENTS_REJECTED, 2)
-    put(deployment, EVENTS_REJECTED_BY_REASON, 2, reason="consent_missing")
-    put(deployment, TOKEN_REFRESH_FAILED, 1, ago=DAY)
-    put(deployment, AUDIENCE_PROCESSED, 90, audience=AUDIENCE.audience_id)
-    put(deployment, AUDIENCE_PROCESSED, 10, audience="5")
+    deployment.publish(NOW - 6 * DAY, EventsAccepted=3)
+    deployment.publish(NOW - 8 * DAY, EventsAccepted=100)
+    deployment.publish(NOW - DAY, TokenRefreshFailed=1)
+    deployment.publish(NOW - 600, EventsRejected=2)
+    deployment.publish(NOW - 600, {"reason": "consent_missing"}, EventsRejectedByReason=2)
+    for audience_id, processed in ((AUDIENCE.audience_id, 90), ("5", 10)):
+        deployment.publish(NOW - 600, {"audience": audience_id}, AudienceProcessed=processed)
     readings = AudienceReadings.of(deployment.session(now=NOW), KEY, days=7, counts_members=True)
     assert readings.members is not None
     assert (readings.members.inside, readings.members.outside, readings.members.newest_enter) == (2, 1, 7)
@@ -76,36 +60,27 @@ def test_readings_come_from_tables_queues_and_metrics_of_the_last_7_days(deploym
     assert (readings.rejections, readings.lowest_processed) == ({"consent_missing": 2}, 90)
 
 
-def test_a_disabled_event_source_is_the_first_reason(deployment: Deployment) -> None:
-    deployment.stack.service("lambda").event_source = "Disabled"
-    document = run(deployment)
-    assert document["reasons"][0] == "delivery"
-
-
 @pytest.mark.parametrize("name", [AUDIENCE.audience_id, KEY])
 def test_an_audience_is_found_by_its_id_and_by_its_key(deployment: Deployment, name: str) -> None:
     assert AudienceReadings.of(deployment.session(), name, days=1, counts_members=False).audience == AUDIENCE
 
 
 def test_an_audience_that_is_not_listed_is_a_finding(deployment: Deployment) -> None:
-    document = run(deployment, "no_such_key")
-    assert document["audienceId"] is None
-    assert "listing" in document["reasons"]
-    document = run(deployment, "lapsed_premium_buyer")
-    (found,) = (each["found"] for each in document["findings"] if each["check"] == "listing")
-    assert f"Did you mean {KEY} (" in found
-    assert "entries" not in [each["check"] for each in document["findings"]]
+    document, _ = run(deployment, "no_such_key")
+    assert (document["audienceId"], "listing" in document["reasons"]) == (None, True)
+    _, found = run(deployment, "lapsed_premium_buyer")
+    assert (f"Did you mean {KEY} (" in found["listing"]["found"], "entries" in found) == (True, False)
 
 
 def test_members_can_be_left_out(deployment: Deployment) -> None:
     deployment.record(change("m1"))
-    found = {each["check"]: each["found"] for each in run(deployment, count=False)["findings"]}
-    assert found["entries"] == "Members were not counted: they were left out."
+    _, found = run(deployment, count=False)
+    assert found["entries"]["found"] == "Members were not counted: they were left out."
 
 
 def test_an_unread_queue_does_not_hide_other_findings(deployment: Deployment) -> None:
     deployment.stack._names["DeadLetterQueue"] = deployment.stack["DeadLetterQueue"] + "-gone"
-    found = {each["check"]: each for each in run(deployment)["findings"]}
+    _, found = run(deployment)
     assert [name for name, each in found.items() if each["unread"]] == ["parked changes"]
     parked = found["parked changes"]
     assert (parked["state"], parked["found"].startswith("Not checked. "), parked["next"]) == ("look", True, "")
@@ -114,7 +89,7 @@ def test_an_unread_queue_does_not_hide_other_findings(deployment: Deployment) ->
 def test_terms_are_checked_for_an_audience_with_a_connection(deployment: Deployment) -> None:
     connection = deployment.session().amazon.create_connection({"amcInstanceId": "amc1"})
     deployment.list_audience(replace(AUDIENCE, destination=amc_connection(connection)))
-    found = {each["check"]: each for each in run(deployment)["findings"]}
+    _, found = run(deployment)
     assert found["target and terms"]["found"].startswith("The terms of Amazon Marketing Cloud are not accepted")
     assert found["target and terms"]["next"] == "audience-sync terms show --text"
 
@@ -131,5 +106,5 @@ def test_each_reason_is_printed_above_its_next_command(deployment: Deployment) -
 def test_a_healthy_audience_exits_with_0(deployment: Deployment) -> None:
     deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
     deployment.put_secret("TokenSecret", deployment.secret("TokenSecret") | {"expiresAt": NOW + 3_000})
-    put(deployment, EVENTS_ACCEPTED, 3)
+    deployment.publish(NOW - 600, EventsAccepted=3)
     assert deployment.printed(diagnose, KEY, count=False, now=NOW).out.splitlines()[-1] == "No problem found."

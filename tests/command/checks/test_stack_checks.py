@@ -20,15 +20,11 @@ from audience_sync_cli.stack.blockers import Blocker, FailedUploads, Waiting
 from local.template import ROOT
 from tests.command.checks.test_audience_checks import no_stack
 from tests.command.conftest import NOW
+from tests.command.mappings.mapping_files import MAPPING
 from tests.support.aws_fixtures import CREDENTIALS, EVENT_KEY
 from tests.support.iam import allows, statements
 
-DISABLED = {
-    "name": "Mine",
-    "trigger": 'type = "track"',
-    "fields": {"email": {"@path": "$.email"}, "external_user_id": {"@path": "$.userId"}},
-    "enabled": False,
-}
+DISABLED = MAPPING | {"enabled": False}
 ROTATE, RETIRE = "audience-sync keys rotate event", "audience-sync keys retire event --source emea"
 
 

@@ -17,7 +17,7 @@ from tests.support import dashboard_states as states
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()
 
 
-def test_counts_of_a_deployed_stack_go_back_to_its_creation(deployment: Deployment) -> None:
+def test_counts_of_a_deployed_stack_go_back_to_its_creation_and_erasures_12_hours(deployment: Deployment) -> None:
     deployment.publish(NOW - 40 * DAY, ChangesAccepted=3)
     deployment.publish(NOW - 60, ChangesAccepted=4, ChangesDelivered=5)
     deployment.publish(NOW - 60, {"service": "another"}, ChangesAccepted=100)
@@ -25,15 +25,11 @@ def test_counts_of_a_deployed_stack_go_back_to_its_creation(deployment: Deployme
     counts = metrics.counts(NOW - 50 * DAY, NOW)
     assert (counts.accepted, counts.delivered, counts.waiting) == (7, 5, 2)
     assert metrics.counts(NOW - 50 * DAY, NOW, 2).accepted == 4, "the last hours alone"
-
-
-def test_overdue_erasures_come_from_the_last_check_within_12_hours(deployment: Deployment) -> None:
-    metrics = StackMetrics(deployment.stack)
     found = [metrics.overdue_erasures(NOW)]
     for hours, overdue in ((13, 3), (8, 2), (2, 1)):
         deployment.publish(NOW - hours * 3_600, ErasuresOverdue=overdue)
         found.append(metrics.overdue_erasures(NOW))
-    assert found == [0, 0, 2, 1]
+    assert found == [0, 0, 2, 1], "of the last check"
 
 
 COMPLETED = "Every accepted change is completed"

@@ -34,24 +34,19 @@ def deployed(deployment: Deployment) -> Deployment:
     return deployment
 
 
-def test_failed_uploads_are_counted_and_named_by_reason(deployed: Deployment) -> None:
+def test_failed_uploads_and_blockers_are_named_by_reason(deployed: Deployment) -> None:
     deployed.publish(time.time(), UploadsSent=7, UploadsFailed=4, ChangesAccepted=1)
     deployed.log("Worker", "delivery incomplete", **INCOMPLETE)
     output = deployed.printed(status).out
     assert "7 accepted by Amazon, 4 failed" in output
     assert "change queue  1 message waiting  " in output
-    why = "Amazon answers with an error (5xx) or cannot be reached. Next try by 20"
-    assert f"Waits since 2026-03-04 09:15:22Z: {why}" in output
+    told = "Amazon answers with an error (5xx) or cannot be reached. Next try by 20"
+    assert f"Waits since 2026-03-04 09:15:22Z: {told}" in output
     assert "Failed uploads: 3 service_unavailable, 1 throttled in the last 15 minutes; the last one throttled" in output
-
-
-def test_json_has_blockers_and_failed_uploads(deployed: Deployment) -> None:
-    deployed.log("Worker", "delivery incomplete", **INCOMPLETE)
     why = deployed.json(status)["waiting"]
     found = [(blocker["reason"], blocker["since"]) for blocker in why["blockers"]]
     assert found == [("service_unavailable", "2026-03-04T09:15:22.000Z")]
-    assert why["failedUploads"]["byReason"] == INCOMPLETE["uploads_failed"]
-    assert why["unknown"] == []
+    assert (why["failedUploads"]["byReason"], why["unknown"]) == (INCOMPLETE["uploads_failed"], [])
 
 
 def test_status_names_a_standstill_and_when_it_ends(deployed: Deployment) -> None:
@@ -69,17 +64,14 @@ def test_status_names_a_standstill_and_when_it_ends(deployed: Deployment) -> Non
     assert deployed.json(status, now=now + 100)["waiting"]["blockers"] == []
 
 
-def test_status_lists_problems_for_a_person_last(deployment: Deployment) -> None:
+def test_status_lists_problems_for_a_person_last_and_reads_no_blockers_if_nothing_waits(deployment: Deployment) -> None:
     deployment.publish(time.time(), ChangesAccepted=6, ChangesParked=6)
+    deployment.log("Worker", "delivery incomplete", **INCOMPLETE)  # which is not read: nothing waits
     deployment.park(change("m1"))
     *_, state, last = deployment.printed(status).out.splitlines()
     assert (state, last) == ("No change is waiting.", "1 dead letter needs you: `audience-sync parked list`.")
-    assert deployment.json(status)["summary"] == f"{state} {last}"
-
-
-def test_status_reads_no_blockers_if_nothing_waits(deployment: Deployment) -> None:
-    deployment.log("Worker", "delivery incomplete", **INCOMPLETE)
-    assert deployment.json(status)["waiting"] is None
+    document = deployment.json(status)
+    assert (document["summary"], document["waiting"]) == (f"{state} {last}", None)
 
 
 @pytest.mark.usefixtures("gateway")

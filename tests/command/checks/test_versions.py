@@ -11,21 +11,16 @@ from tests.command.conftest import Deployment
 @pytest.fixture
 def deployed(deployment: Deployment) -> Deployment:
     deployment.stack.local = None
-    deployment.stack.version = "0.0.1"
     return deployment
 
 
-def test_status_shows_the_version_and_the_remedy_if_the_command_has_a_different_one(deployed: Deployment) -> None:
+@pytest.mark.parametrize(("of_stack", "is_noted"), [("0.0.1", True), (version("audience-sync"), False), (None, False)])
+def test_status_shows_the_version_and_the_remedy_if_the_command_has_a_different_one(
+    deployed: Deployment, of_stack: str | None, is_noted: bool
+) -> None:
+    deployed.stack.version = of_stack
     printed = deployed.printed(status)
-    assert printed.out.split()[:2] == ["version", "0.0.1"]
-    assert f"Deploy version {version('audience-sync')}, or use the command of version 0.0.1." in printed.err
-
-
-@pytest.mark.parametrize("version", [version("audience-sync"), None], ids=["the same", "none stated"])
-def test_status_is_silent_about_the_same_version_and_about_none(deployed: Deployment, version: str | None) -> None:
-    deployed.stack.version = version
-    assert deployed.printed(status).err == ""
-
-
-def test_json_has_the_version_without_the_warning(deployed: Deployment) -> None:
-    assert deployed.json(status)["version"] == "0.0.1"
+    assert (printed.out.split()[:2] == ["version", of_stack]) is (of_stack is not None)
+    remedy = f"Deploy version {version('audience-sync')}, or use the command of version 0.0.1."
+    assert (remedy in printed.err, printed.err == "") == (is_noted, not is_noted)
+    assert deployed.json(status)["version"] == of_stack

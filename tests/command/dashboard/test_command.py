@@ -50,8 +50,7 @@ class Visit:
 def test_it_serves_until_it_is_interrupted(deployed: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     visit = Visit(monkeypatch)
     printed = deployed.printed(dashboard, browser=True)
-    assert printed.out == f"{visit.url}\n"
-    assert printed.err == "Ctrl-C ends it.\nEnded.\n"
+    assert printed == (f"{visit.url}\n", "Ctrl-C ends it.\nEnded.\n")
     assert visit.opened == [visit.url]
     assert visit.url.startswith("http://127.0.0.1:")
     assert visit.facts["deadLetters"] == 0
@@ -68,15 +67,10 @@ def test_a_port_that_is_in_use_is_named(deployed: Deployment) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(OperatorError, match=f"Port {port} is not available"):
-            dashboard(deployed.session(), port=port)
+        assert f"Port {port} is not available" in str(deployed.refusal(OperatorError, dashboard, port=port))
 
 
-def test_a_port_for_a_local_stack_is_refused(deployment: Deployment) -> None:
-    with pytest.raises(WrongUsage, match="serves its page itself") as caught:
-        dashboard(deployment.session(), port=8099)
-    assert "Leave --port out" in caught.value.remedy
-
-
-def test_a_local_stack_without_its_page_is_named(deployment: Deployment) -> None:
+def test_a_local_stack_serves_its_page_itself(deployment: Deployment) -> None:
+    refused = deployment.refusal(WrongUsage, dashboard, port=8099)
+    assert ("serves its page itself" in str(refused), "Leave --port out" in refused.remedy) == (True, True)
     assert "has no status page" in str(deployment.refusal(NotThere, dashboard))

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,17 +13,6 @@ from botocore.exceptions import ClientError
 from audience_sync.aws.checkpoint import AUDIT, FINDINGS, Checkpoint
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.operations.findings import AuditFinding, Findings
-from audience_sync.runtime.metric_names import (
-    AUDIENCE_MATCH_RATE,
-    AUDIENCE_RECEIVED,
-    CHANGES_ACCEPTED,
-    CHANGES_DELIVERED,
-    CHANGES_PARKED,
-    EVENTS_ACCEPTED,
-    EVENTS_REJECTED,
-    EVENTS_REJECTED_BY_REASON,
-    REQUESTS_UNAUTHORIZED,
-)
 from audience_sync_cli.checks.status import status
 from audience_sync_cli.dashboard import deployed, plots
 from audience_sync_cli.dashboard.deployed import DeployedStack
@@ -38,6 +27,7 @@ from tests.support.doubles.clocks import ManualClock
 from tests.support.waiting import wait_until
 
 NOW = datetime(2026, 3, 4, 9, 34, tzinfo=UTC).timestamp()
+OURS, OF_AUDIENCE = {"service": "mine"}, {"audience": AUDIENCE.audience_id}
 
 
 @pytest.fixture
@@ -54,8 +44,8 @@ def shown(deployment: Deployment, clock: ManualClock, monkeypatch: pytest.Monkey
     shown.close()
 
 
-def put(deployment: Deployment, name: str, value: float, at: float, **dimensions: str) -> None:
-    deployment.publish(at, {"service": "mine"} | dimensions, **{name: value})
+def put(deployment: Deployment, at: float, about: Mapping[str, str] = OURS, /, **metrics: float) -> None:
+    deployment.publish(at, {**OURS, **about}, **metrics)
 
 
 def alarm(deployment: Deployment, name: str, **metric: Any) -> None:
@@ -65,14 +55,15 @@ def alarm(deployment: Deployment, name: str, **metric: Any) -> None:
     )
 
 
+def checkpoint(deployment: Deployment, *part: str) -> Checkpoint:
+    return Checkpoint(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], AUDIT, *part)
+
+
 def test_counts_go_back_to_creation_and_bars_one_day(deployment: Deployment, shown: DeployedStack) -> None:
-    for ago, metrics in {
-        20 * DAY: {CHANGES_ACCEPTED: 9, EVENTS_ACCEPTED: 5},
-        2 * DAY: {REQUESTS_UNAUTHORIZED: 3},
-        2 * HOUR: {EVENTS_ACCEPTED: 7},
-        60: {EVENTS_REJECTED: 1, CHANGES_DELIVERED: 4, CHANGES_PARKED: 2},
-    }.items():
-        deployment.publish(NOW - ago, {"service": "mine"}, **metrics)
+    put(deployment, NOW - 20 * DAY, ChangesAccepted=9, EventsAccepted=5)
+    put(deployment, NOW - 2 * DAY, RequestsUnauthorized=3)
+    put(deployment, NOW - 2 * HOUR, EventsAccepted=7)
+    put(deployment, NOW - 60, EventsRejected=1, ChangesDelivered=4, ChangesParked=2)
     facts = shown.read("")
     assert (facts.counts.events_accepted, facts.counts.accepted, facts.counts.waiting) == (12, 9, 3)
     assert (len(facts.activity.arrived), facts.activity.period) == (144, 600)
@@ -84,17 +75,15 @@ def test_counts_go_back_to_creation_and_bars_one_day(deployment: Deployment, sho
 
 def test_reasons_are_listed_with_the_most_frequent_first(deployment: Deployment, shown: DeployedStack) -> None:
     for reason, times in (("consent_missing", 2), ("no_identifier", 5), ("consent_missing", 1)):
-        put(deployment, EVENTS_REJECTED_BY_REASON, times, NOW - HOUR, reason=reason)
+        put(deployment, NOW - HOUR, {"reason": reason}, EventsRejectedByReason=times)
     rejected = [(each.reason, each.times) for each in shown.read("").rejected]
     assert rejected == [("no_identifier", 5), ("consent_missing", 3)]
 
 
 def test_audiences_have_a_history_of_sizes_and_match_rates(deployment: Deployment, shown: DeployedStack) -> None:
     deployment.list_audience()
-    about = {"audience": AUDIENCE.audience_id}
     for hours, size, rate in ((30, 100, 50.0), (20, 180, 60.0), (1, 250, 70.0)):
-        put(deployment, AUDIENCE_RECEIVED, size, NOW - hours * HOUR, **about)
-        put(deployment, AUDIENCE_MATCH_RATE, rate, NOW - hours * HOUR, **about)
+        put(deployment, NOW - hours * HOUR, OF_AUDIENCE, AudienceReceived=size, AudienceMatchRate=rate)
     (audience,) = shown.read("").audiences
     assert (audience.name, audience.size, audience.match_rate) == (AUDIENCE.name, 250, 70.0)
     assert [value for _, value in audience.sizes] == [100, 180, 250]
@@ -117,12 +106,12 @@ def test_the_range_applies_to_bars_warnings_reasons_and_charts(
 ) -> None:
     deployment.list_audience()
     for days, events in ((0.01, 1), (0.5, 2), (3, 4), (20, 8)):
-        put(deployment, EVENTS_ACCEPTED, events, NOW - days * DAY)
+        put(deployment, NOW - days * DAY, EventsAccepted=events)
     for days, times in ((0.01, 1), (3, 2)):
-        put(deployment, EVENTS_REJECTED_BY_REASON, times, NOW - days * DAY, reason="consent_missing")
-    put(deployment, REQUESTS_UNAUTHORIZED, 1, NOW - 2 * HOUR)
+        put(deployment, NOW - days * DAY, {"reason": "consent_missing"}, EventsRejectedByReason=times)
+    put(deployment, NOW - 2 * HOUR, RequestsUnauthorized=1)
     for hours, size in ((500, 50), (20, 100), (2, 180), (0.2, 250)):
-        put(deployment, AUDIENCE_RECEIVED, size, NOW - hours * HOUR, audience=AUDIENCE.audience_id)
+        put(deployment, NOW - hours * HOUR, OF_AUDIENCE, AudienceReceived=size)
     facts = shown.read(chosen)
     assert facts.range == chosen
     assert sum(facts.activity.arrived) == arrived
@@ -160,8 +149,7 @@ def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: Depl
     facts = shown.read("")
     assert [each.reason for each in facts.parked.listed] == ["request_rejected"]
     assert (facts.dead_letters, facts.queue.visible) == (1, 2)
-    assert shown.redrive("") == ["1 dead letter redriven."]
-    assert shown.redrive("") == ["No dead letters match."]
+    assert [shown.redrive("") for _ in range(2)] == [["1 dead letter redriven."], ["No dead letters match."]]
     clock.now += 1
     facts = shown.read("")
     assert (facts.dead_letters, facts.parked.listed) == (0, ())
@@ -224,27 +212,20 @@ def test_dead_letters_are_not_read_while_a_command_redrives_them(
     assert (listed, calls > 0) == (10, True), "the command has ended"
 
 
-@pytest.mark.parametrize("waits", [True, False])
-def test_a_refused_authorization_is_shown_even_if_no_change_waits(
-    deployment: Deployment, shown: DeployedStack, clock: ManualClock, *, waits: bool
+@pytest.mark.parametrize("state", ["a change waits", "none waits", "an upload was accepted since"])
+def test_a_refused_authorization_is_shown_even_if_no_change_waits_and_until_an_upload_is_accepted(
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock, state: str
 ) -> None:
     clock.now = time.time()
-    if waits:
+    if state == "a change waits":
         deployment.send("ChangeQueue", "{}")
     deployment.log("Refresh", "token refresh failed", reason="authorization_refused")
-    (blocker,) = shown.read("").blockers
-    assert (blocker.needs_person, blocker.remedy) == (True, "Run `audience-sync connect`.")
-
-
-def test_an_upload_accepted_from_a_worker_that_was_refused_takes_the_refusal_off_the_page(
-    deployment: Deployment, shown: DeployedStack, clock: ManualClock
-) -> None:
-    clock.now = time.time()
-    deployment.log("Refresh", "token refresh failed", reason="authorization_refused")
-    deployment.log("Worker", "delivery incomplete", audience_ids=["1"], deferred=["authorization_refused"])
-    time.sleep(0.002)  # the log knows milliseconds
-    deployment.log("Worker", "upload accepted", audience_id="1", records=4_000)
-    assert shown.read("").blockers == ()
+    if state == "an upload was accepted since":
+        deployment.log("Worker", "delivery incomplete", audience_ids=["1"], deferred=["authorization_refused"])
+        time.sleep(0.002)  # the log knows milliseconds
+        deployment.log("Worker", "upload accepted", audience_id="1", records=4_000)
+    told = [(each.needs_person, each.remedy) for each in shown.read("").blockers]
+    assert told == [(True, "Run `audience-sync connect`.")] * (state != "an upload was accepted since")
 
 
 def test_the_log_shows_every_function_that_tail_reads(deployment: Deployment, shown: DeployedStack) -> None:
@@ -256,14 +237,9 @@ def test_the_log_shows_every_function_that_tail_reads(deployment: Deployment, sh
 def test_a_dataset_shows_the_shares_last_read(deployment: Deployment, shown: DeployedStack, clock: ManualClock) -> None:
     clock.now = time.time()
     deployment.list_audience()
-    share = {
-        "shareId": "sr-1",
-        "application": "DSP_AUDIENCES",
-        "account": "ENTITY1",
-        "revokedBy": "",
-        "revokedAt": None,
-    }
-    for read in ([share | {"status": "ACTIVE"}], [share | {"status": "REVOKED_BY_USER", "revokedAt": 5.0}], None):
+    share = {"shareId": "sr-1", "application": "DSP_AUDIENCES", "account": "ENTITY1", "revokedBy": ""}
+    states = ({"status": "ACTIVE", "revokedAt": None}, {"status": "REVOKED_BY_USER", "revokedAt": 5.0})
+    for read in (*([share | state] for state in states), None):
         deployment.log("Datasets", "dataset read", audience_id=AUDIENCE.audience_id, shares=read)
     (audience,) = shown.read("").audiences
     (each,) = audience.shares
@@ -281,32 +257,29 @@ def test_only_alarms_of_this_stack_are_shown(deployment: Deployment, shown: Depl
     assert [(each.name, each.state == "ALARM") for each in alarms] == [("DeadLetters", True), ("FunctionErrors", False)]
 
 
-def test_the_alarm_of_findings_has_the_sentences_of_all_that_are_open_and_status_prints_them(
+def test_the_audit_shows_how_far_it_is_and_the_sentences_of_its_open_findings_which_status_prints(
     deployment: Deployment, shown: DeployedStack
 ) -> None:
     alarm(deployment, "mine-Findings", Namespace="AudienceSync", MetricName="Findings", Period=86_400, Statistic="Sum")
     opened = (AuditFinding("consent_ending", "Consent ends."), AuditFinding("refresh_stopped", "It has stopped."))
-    row = Checkpoint(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], AUDIT, FINDINGS)
-    row.save(Findings(opened).fields)
-    (found,) = shown.read("").alarms or ()
+    checkpoint(deployment, FINDINGS).save(Findings(opened).fields)
+    checkpoint(deployment).advance(1_700_000_000)
+    facts = shown.read("")
+    assert facts.audited_until == 1_700_000_000
+    (found,) = facts.alarms or ()
     assert found.description == "Consent ends.\nIt has stopped."
     answer = deployment.json(status)
     assert [each["name"] for each in answer["findings"]] == ["consent_ending", "refresh_stopped"]
     assert answer["needs"] == [], "they can wait"
 
 
-def test_the_progress_of_the_audit_is_shown(deployment: Deployment, shown: DeployedStack) -> None:
-    Checkpoint(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], AUDIT).advance(1_700_000_000)
-    assert shown.read("").audited_until == 1_700_000_000
-
-
 def test_a_denied_part_is_named_and_the_others_are_shown(deployment: Deployment, shown: DeployedStack) -> None:
-    put(deployment, EVENTS_ACCEPTED, 5, NOW - HOUR)
+    put(deployment, NOW - HOUR, EventsAccepted=5)
     denied = ClientError({"Error": {"Code": "AccessDenied"}}, "DescribeAlarms")
     deployment.fail("cloudwatch.DescribeAlarms", denied)
     facts = shown.read("")
-    problem = next(each for each in facts.problems if each.part == "alarms")
-    assert problem.message == "AWS does not allow you to call DescribeAlarms."
+    said = {each.part: each.message for each in facts.problems}
+    assert said["alarms"] == "AWS does not allow you to call DescribeAlarms."
     assert (facts.alarms, facts.counts.events_accepted) == (None, 5)
 
 
@@ -322,8 +295,7 @@ def test_a_slow_part_is_named_until_it_has_been_read(
     deployment.list_audience()
     deployment.stack.service("dynamodb").meta.events.register("before-call.dynamodb.Scan", wait)
     facts = shown.read("")
-    assert "audiences" in facts.unread
-    assert facts.audiences == ()
+    assert ("audiences" in facts.unread, facts.audiences) == (True, ())
     allowed.set()
     wait_until(lambda: shown.read(""), lambda facts: not facts.unread)
     assert [each.name for each in shown.read("").audiences] == [AUDIENCE.name]
@@ -388,7 +360,7 @@ def test_an_open_page_requests_as_many_metrics_an_hour_as_the_cost_guide_states(
     deployment: Deployment, shown: DeployedStack, clock: ManualClock, chosen: list[str]
 ) -> None:
     deployment.list_audience()
-    put(deployment, EVENTS_REJECTED_BY_REASON, 1, NOW - 60, reason="consent_missing")
+    put(deployment, NOW - 60, {"reason": "consent_missing"}, EventsRejectedByReason=1)
     asked = calls_of(deployment, "cloudwatch", "GetMetricData")
     depths = calls_of(deployment, "sqs", "GetQueueAttributes")
     for _ in range(plots.EVERY_AUDIENCE // deployed.QUEUES):  # in which everything is read at least once

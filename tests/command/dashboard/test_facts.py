@@ -17,9 +17,8 @@ from tests.support import dashboard_states as states
 )
 def test_facts_are_one_document_of_plain_json(facts: Facts) -> None:
     document = json.loads(json.dumps(facts.as_json()))
-    assert document["counts"]["waiting"] == facts.counts.waiting
-    assert document["queue"]["total"] == facts.queue.total
-    assert document["jobsPending"] == facts.jobs_pending
+    shown = document["counts"]["waiting"], document["queue"]["total"], document["jobsPending"]
+    assert shown == (facts.counts.waiting, facts.queue.total, facts.jobs_pending)
 
 
 def test_names_are_camel_case_and_ids_are_strings() -> None:
@@ -37,16 +36,12 @@ def test_every_reason_that_is_shown_is_explained() -> None:
     assert all(each["means"] and each["remedy"] for kind in shown.values() for each in kind.values())
 
 
-def test_a_dead_letter_is_summarized_without_its_identifiers() -> None:
+def test_a_dead_letter_is_summarized_without_its_identifiers_also_an_unreadable_one() -> None:
     (body,) = pack([change("m1"), change("m2", exits=True)])
     received = {"MessageId": "id-1", "ReceiptHandle": "receipt", "Body": body, "Attributes": {"SentTimestamp": "7000"}}
     facts = DeadLetterFacts.of(read_message(received))
     assert (facts.reason, facts.changes, facts.exits, facts.at) == ("received_too_often", 2, 1, 7.0)
     assert facts.members == ("m1", "m2")
     assert "0" * 64 not in repr(facts)
-
-
-def test_an_unreadable_dead_letter_is_shown_as_one() -> None:
-    received = {"MessageId": "id-1", "ReceiptHandle": "", "Body": "not a message"}
-    facts = DeadLetterFacts.of(read_message(received))
+    facts = DeadLetterFacts.of(read_message({"MessageId": "id-1", "ReceiptHandle": "", "Body": "not a message"}))
     assert (facts.reason, facts.is_readable, facts.audience_id, facts.changes) == ("unreadable", False, None, 0)

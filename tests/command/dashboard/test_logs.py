@@ -31,6 +31,10 @@ def log(logs: Any, *lines: tuple[float, str]) -> None:
     logs.put_log_events(logGroupName=GROUP, logStreamName="one", logEvents=events)
 
 
+def newest(logs: Any, now: float = NOW) -> Any:
+    return newest_lines(logs, "worker", GROUP, UPLOADS, now)
+
+
 def upload(number: int) -> str:
     ids = {"audience_id": "418", "job_id": f"job-{number}", "records": number}
     return json.dumps({"level": "INFO", "message": "upload accepted"} | ids)
@@ -38,23 +42,18 @@ def upload(number: int) -> str:
 
 def test_uploads_are_found_newest_first_with_their_jobs(logs: Any) -> None:
     log(logs, (200, upload(1)), (100, "something else"), (10, upload(2)))
-    found = uploads(newest_lines(logs, "worker", GROUP, UPLOADS, NOW))
+    found = uploads(newest(logs))
     assert [(each.job_id, each.records) for each in found] == [("job-2", 2), ("job-1", 1)]
     assert {each.audience_id for each in found} == {"418"}
     assert found[0].at == NOW - 10
 
 
-def test_the_search_for_lines_widens_to_a_day(logs: Any) -> None:
+def test_only_the_40_newest_lines_are_shown_and_the_search_widens_to_a_day(logs: Any) -> None:
     log(logs, (30_000, upload(1)))
-    assert len(newest_lines(logs, "worker", GROUP, UPLOADS, NOW)) == 1
-    assert newest_lines(logs, "worker", GROUP, UPLOADS, NOW + 86_400) == ()
-
-
-def test_only_the_40_newest_lines_are_shown(logs: Any) -> None:
+    assert (len(newest(logs)), newest(logs, now=NOW + 86_400)) == (1, ())
     log(logs, *((number, upload(number)) for number in range(100)))
-    found = newest_lines(logs, "worker", GROUP, UPLOADS, NOW)
-    assert len(found) == SHOWN
-    assert found[0].more["job_id"] == "job-0"
+    found = newest(logs)
+    assert (len(found), found[0].more["job_id"]) == (SHOWN, "job-0")
 
 
 def test_a_line_that_is_not_json_is_shown_as_text(logs: Any) -> None:

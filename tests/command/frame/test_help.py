@@ -37,12 +37,6 @@ def test_help_fits_80_columns_and_names_no_python_types(page: tuple[str, ...]) -
     assert [each for each in ("--stack", "--local", "--json") if each not in text] == []
 
 
-def test_help_prints_an_option_with_its_value_on_one_line() -> None:
-    lines = shown("audiences", "create").splitlines()
-    assert "  --key KEY             Segment's computation key, if already known." in lines
-    assert "  --dsp / --no-dsp      With a connection: also send members to Amazon DSP." in lines
-
-
 @pytest.mark.parametrize(
     ("page", "text"),
     [
@@ -57,9 +51,12 @@ def test_help_names_allowed_values_defaults_and_environment_variables(page: tupl
     assert text in " ".join(shown(*page).split())
 
 
-def test_help_shows_yes_only_if_the_command_asks() -> None:
-    assert "--yes" in shown("keys", "retire")
-    assert "--yes" not in shown("keys", "show")
+def test_help_prints_an_option_with_its_value_on_one_line_and_yes_only_if_the_command_asks() -> None:
+    lines = shown("audiences", "create").splitlines()
+    assert "  --key KEY             Segment's computation key, if already known." in lines
+    assert "  --dsp / --no-dsp      With a connection: also send members to Amazon DSP." in lines
+    assert max(map(len, shown("audiences", "create", columns=200).splitlines())) <= 100
+    assert ["--yes" in shown("keys", command) for command in ("retire", "show")] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -93,13 +90,8 @@ def test_help_and_documentation_list_the_same_exit_codes() -> None:
 def test_help_is_colored_on_a_terminal_unless_no_color_is_set(variables: dict[str, str], colored: bool) -> None:
     reading, writing = pty.openpty()
     environment = {"PATH": os.environ["PATH"], "TERM": "xterm"} | variables
-    subprocess.run(
-        [sys.executable, "-m", "audience_sync_cli", "terms", "-h"], stdout=writing, env=environment, check=True
-    )
+    command = [sys.executable, "-m", "audience_sync_cli", "terms", "-h"]
+    subprocess.run(command, stdout=writing, env=environment, check=True)
     os.close(writing)
     assert ("\x1b[" in os.read(reading, 10_000).decode()) is colored
     os.close(reading)
-
-
-def test_help_is_not_wider_than_100_columns() -> None:
-    assert max(map(len, shown("audiences", "create", columns=200).splitlines())) <= 100

@@ -64,20 +64,15 @@ def test_an_invalid_setting_is_named_by_its_option(deployment: Deployment, wrong
     usual = {"name": "VIP", "target": ADVERTISER, "settings": NOTHING, "country": "US"}
     failure = refused(create, deployment.session(), **(usual | wrong))
     text = f"{failure} {failure.remedy}"
-    assert said in text
-    assert failure.exit_code == USAGE
-    assert failure.remedy
+    assert (said in text, failure.exit_code, bool(failure.remedy)) == (True, USAGE, True)
     assert re.findall(r"\b(extras|[a-z]+[A-Z]\w*)\b", text) == []
     assert deployment.session().audiences.all() == []
 
 
-def test_several_invalid_settings_are_listed_one_per_line(deployment: Deployment) -> None:
+def test_several_invalid_settings_are_listed_one_per_line_and_a_taken_key_is_one(deployment: Deployment) -> None:
     failure = refused(create, deployment.session(), "", NewTarget(), NOTHING, "Nowhere")
     assert str(failure) == "3 settings are not valid."
     assert [line.split()[0] for line in failure.remedy.splitlines()] == ["NAME", "An", "--country"]
-
-
-def test_create_refuses_a_key_that_another_audience_has(deployment: Deployment) -> None:
     deployment.list_audience()
     failure = refused(create, deployment.session(), "VIP", ADVERTISER, NOTHING, "US", key=AUDIENCE.computation_key)
     assert str(failure) == "--key must be a key that no other audience is linked to."
@@ -106,19 +101,13 @@ def test_uk_is_read_as_gb_with_a_note(deployment: Deployment, capsys: pytest.Cap
 
 @pytest.mark.parametrize("key", ["Not Snake Case", "vip\tbuyers", " vip", "vip\n"])
 def test_a_key_with_white_space_is_refused_with_an_example(deployment: Deployment, key: str) -> None:
-    for failure in (
-        refused(link, deployment.session(), AUDIENCE.audience_id, key=key),
-        refused(create, deployment.session(), "VIP", ADVERTISER, NOTHING, "US", key=key),
-    ):
+    linking = refused(link, deployment.session(), AUDIENCE.audience_id, key=key)
+    for failure in (linking, refused(create, deployment.session(), "VIP", ADVERTISER, NOTHING, "US", key=key)):
         assert isinstance(failure, WrongUsage)
         assert "lapsed_premium_buyers" in str(failure)
         assert "settings of the audience in Segment" in failure.remedy
+    assert linking.remedy.startswith("Did you mean not_snake_case? ") is (key == "Not Snake Case")
     assert deployment.session().audiences.all() == []
-
-
-def test_a_key_in_snake_case_is_suggested(deployment: Deployment) -> None:
-    failure = refused(link, deployment.session(), AUDIENCE.audience_id, key="Not Snake Case")
-    assert failure.remedy.startswith("Did you mean not_snake_case? ")
 
 
 @pytest.mark.parametrize(
@@ -151,9 +140,8 @@ def test_an_unusual_key_is_accepted_with_a_warning(deployment: Deployment, key: 
 )
 def test_a_similar_audience_is_suggested(deployment: Deployment, typed: str, meant: str | None) -> None:
     deployment.list_audience()
-    other = replace(AUDIENCE, audience_id="418273650000000000", name="VIP", computation_key=None)
-    deployment.list_audience(replace(other, external_audience_id=None))
-    third = replace(AUDIENCE, audience_id="418273650912349999", name="Premium buyers, Germany")
-    deployment.list_audience(replace(third, computation_key=None, external_audience_id=None))
+    unlinked = replace(AUDIENCE, computation_key=None, external_audience_id=None)
+    for audience_id, name in (("418273650000000000", "VIP"), ("418273650912349999", "Premium buyers, Germany")):
+        deployment.list_audience(replace(unlinked, audience_id=audience_id, name=name))
     failure = refused(show, deployment.session(), typed)
     assert failure.remedy.startswith(f"Did you mean {meant} (") is (meant is not None)

@@ -1,5 +1,6 @@
 """Finding a stack: by name through CloudFormation, or on this machine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from audience_sync_cli.frame.errors import NotThere, TryLater, WrongUsage
-from audience_sync_cli.frame.stacks import deployed, local, own_clients
+from audience_sync_cli.frame.stacks import Stack, deployed, local, own_clients
 
 
 @dataclass
@@ -43,40 +44,45 @@ class CloudFormation:
         return {"StackResourceDetail": {"PhysicalResourceId": self.resources[LogicalResourceId]}}
 
 
+def find(name: str = "mine", cloud: CloudFormation | None = None, **outputs: str) -> Stack:
+    return deployed(name, lambda _: cloud or CloudFormation(outputs=outputs))
+
+
+CHANGES = "https://sqs.example/changes"
+
+
 def test_a_stack_is_found_by_name_with_its_outputs() -> None:
     cloud = CloudFormation()
-    found = deployed("mine", lambda _: cloud)
-    assert found["ChangeQueue"] == "https://sqs.example/changes"
-    assert found.api == "https://abc.execute-api.eu-west-1.amazonaws.com"
+    found = find(cloud=cloud)
+    assert (found["ChangeQueue"], found.api) == (CHANGES, "https://abc.execute-api.eu-west-1.amazonaws.com")
     assert found.hosts.api == "https://advertising-api-eu.amazon.com"
     assert (found.version, cloud.looked_up) == (None, [])
     cloud.outputs["Version"] = "0.2.0"
-    assert deployed("mine", lambda _: cloud).version == "0.2.0"
+    assert find(cloud=cloud).version == "0.2.0"
+    found = find(ChangeQueueUrl=CHANGES)
+    assert (found.api, found.events_url, found.audiences_url, found.event_queue) == ("", None, None, None)
 
 
 def test_a_resource_without_an_output_is_looked_up_once() -> None:
     cloud = CloudFormation()
-    found = deployed("mine", lambda _: cloud)
+    found = find(cloud=cloud)
     assert [found["WorkerFunction"], found["WorkerFunction"]] == ["mine-WorkerFunction-1"] * 2
     assert cloud.looked_up == ["WorkerFunction"]
 
 
-def test_a_missing_resource_asks_for_an_update_of_the_stack() -> None:
-    found = deployed("mine", lambda _: CloudFormation())
-    assert "JobsFunction" not in found
-    with pytest.raises(NotThere, match="has no JobsFunction"):
-        found["JobsFunction"]
-
-
-def test_an_unknown_stack_is_not_found_and_the_remedy_names_the_option() -> None:
-    with pytest.raises(NotThere) as error:
-        deployed("other", lambda _: CloudFormation())
-    assert "--stack" in error.value.remedy
-
-
-def test_a_stack_of_another_product_is_refused() -> None:
-    with pytest.raises(NotThere, match="not an Audience Sync stack"):
-        deployed("mine", lambda _: CloudFormation(outputs={}))
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        pytest.param(lambda: find(ChangeQueueUrl=CHANGES)["JobsFunction"], "has no JobsFunction", id="an old stack"),
+        pytest.param(lambda: find("other"), "--stack", id="an unknown stack, and the option"),
+        pytest.param(find, "not an Audience Sync stack", id="a stack of another product"),
+    ],
+)
+def test_what_is_missing_is_named(look: Callable[[], object], said: str) -> None:
+    with pytest.raises(NotThere) as caught:
+        look()
+    assert said in f"{caught.value} {caught.value.remedy}"
+    assert "JobsFunction" not in find(ChangeQueueUrl=CHANGES)
 
 
 @pytest.mark.parametrize(
@@ -94,25 +100,16 @@ def test_the_region_is_chosen_as_in_the_aws_cli(
     (tmp_path / "config").write_text("[default]\nregion = ap-southeast-2\n", encoding="utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     for name, value in (("AWS_REGION", region), ("AWS_DEFAULT_REGION", default), ("AWS_PROFILE", "")):
-        if value:
-            monkeypatch.setenv(name, value)
-        else:
-            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, value)
+        if not value:
+            monkeypatch.delenv(name)
     assert own_clients()("sqs").meta.region_name == chosen
 
 
 @pytest.mark.parametrize("url", ["http://example.com:8080", "http://192.0.2.1", "example", "http://127.0.0.1.example"])
-def test_local_accepts_only_loopback_addresses(url: str) -> None:
+def test_local_accepts_only_loopback_addresses_and_prints_how_to_start_one(url: str) -> None:
     with pytest.raises(WrongUsage):
         local(url)
-
-
-def test_an_unreachable_local_stack_prints_how_to_start_it() -> None:
     with pytest.raises(TryLater) as error:
         local("http://127.0.0.1:9")
     assert "python -m local" in error.value.remedy
-
-
-def test_a_stack_without_a_public_api_has_no_urls_for_segment() -> None:
-    found = deployed("mine", lambda _: CloudFormation(outputs={"ChangeQueueUrl": "https://sqs.example/changes"}))
-    assert (found.api, found.events_url, found.audiences_url, found.event_queue) == ("", None, None, None)

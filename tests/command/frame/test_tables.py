@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -47,47 +48,46 @@ def test_words_are_not_broken_and_lines_fit(rows: list[list[str]], width: int) -
     assert max(map(len, text.splitlines())) <= width
 
 
-def test_a_column_of_text_shrinks_before_a_column_of_ids() -> None:
-    text = drawn(["id", "name"], [["418273650912345678", "a rather long name of an audience"]], 40)
-    assert [line.rstrip() for line in text.splitlines()] == [
-        "id                   name",
-        "────────────────────────────────────────",
-        "418273650912345678   a rather long name",
-        "                     of an audience",
-    ]
+SHRUNK = """
+id                   name
+────────────────────────────────────────
+418273650912345678   a rather long name
+                     of an audience
+"""
+LISTED = """
+id   418273650912345678
+key  lapsed_premium_buyers
+
+id   1
+key  vip
+"""
 
 
-def test_on_a_narrow_terminal_each_row_becomes_a_list() -> None:
-    text = drawn(["id", "key"], [["418273650912345678", "lapsed_premium_buyers"], ["1", "vip"]], 30)
-    assert [line.rstrip() for line in text.splitlines()] == [
-        "id   418273650912345678",
-        "key  lapsed_premium_buyers",
-        "",
-        "id   1",
-        "key  vip",
-    ]
-
-
-def test_a_time_stays_on_one_line() -> None:
+@pytest.mark.parametrize(
+    ("names", "rows", "width", "shown"),
+    [
+        (["id", "name"], [["418273650912345678", "a rather long name of an audience"]], 40, SHRUNK),
+        (["id", "key"], [["418273650912345678", "lapsed_premium_buyers"], ["1", "vip"]], 30, LISTED),
+    ],
+    ids=["text shrinks before ids", "each row becomes a list on a narrow terminal"],
+)
+def test_a_table_is_laid_out_so_that_no_id_is_broken(
+    names: list[str], rows: list[list[str]], width: int, shown: str
+) -> None:
+    assert [line.rstrip() for line in drawn(names, rows, width).splitlines()] == shown.strip().splitlines()
     text = drawn(["parked", "detail"], [["2026-03-04 09:15:22Z", "one two three four five six"]], 36)
-    assert "2026-03-04 09:15:22Z" in text
+    assert "2026-03-04 09:15:22Z" in text, "nor a time"
 
 
-CONNECTION, MEMBER = "connection-1", "cust_0123456789abcdef"
+CONNECTION, MEMBER, ID = "connection-1", "cust_0123456789abcdef", AUDIENCE.audience_id
 
 
 @pytest.mark.parametrize(
     ("show", "ids"),
     [
-        pytest.param(
-            audiences.list_, {AUDIENCE.audience_id, CONNECTION, AUDIENCE.computation_key}, id="audiences list"
-        ),
-        pytest.param(
-            lambda session: parked.list_(session, Filter()),
-            {AUDIENCE.audience_id, MEMBER, "member_id_invalid"},
-            id="parked list",
-        ),
-        pytest.param(status.count_members, {AUDIENCE.audience_id}, id="status --members"),
+        pytest.param(audiences.list_, {ID, CONNECTION, AUDIENCE.computation_key}, id="audiences list"),
+        pytest.param(partial(parked.list_, only=Filter()), {ID, MEMBER, "member_id_invalid"}, id="parked list"),
+        pytest.param(status.count_members, {ID}, id="status --members"),
         pytest.param(lambda session: member.show(session, MEMBER), {MEMBER, "0" * 64}, id="member show"),
     ],
 )
@@ -101,9 +101,8 @@ def test_ids_are_whole_on_terminals_of_any_width(
     width: int,
 ) -> None:
     monkeypatch.setattr("audience_sync_cli.frame.screen.PLAIN_WIDTH", width)
-    deployment.list_audience(
-        replace(AUDIENCE, destination=amc_connection(CONNECTION), name="Lapsed buyers of the last twelve months")
-    )
+    named = replace(AUDIENCE, name="Lapsed buyers of the last twelve months")
+    deployment.list_audience(replace(named, destination=amc_connection(CONNECTION)))
     deployment.record(change(MEMBER))
     deployment.park(change(MEMBER), reason="member_id_invalid")
     show(Session(Screen(), lambda: deployment.stack))

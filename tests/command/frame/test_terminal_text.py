@@ -64,20 +64,17 @@ def test_json_has_no_control_characters_and_the_same_value(
     assert json.loads(printed[: printed.index("}") + 1]) == {text: text}
 
 
-def test_questions_have_no_control_characters() -> None:
-    asked: list[str] = []
-
-    def answer(question: str) -> str:
-        asked.append(question)
-        return "y"
-
-    Screen(answers=answer).confirm("Add the rows of \x1b[2J.csv?")
-    assert asked == [r"Add the rows of \x1b[2J.csv? [y/N] "]
+def test_questions_have_no_control_characters(deployment: Deployment) -> None:
+    deployment.answers.append("y")
+    deployment.session().screen.confirm("Add the rows of \x1b[2J.csv?")
+    assert deployment.questions == [r"Add the rows of \x1b[2J.csv? [y/N] "]
 
 
-def test_line_breaks_tabs_and_all_scripts_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+def test_line_breaks_and_all_scripts_are_kept_but_in_a_cell(capsys: pytest.CaptureFixture[str]) -> None:
     Screen().say("one\ntwo: İstanbul, 東京, عربي 👩‍👧")
     assert capsys.readouterr().out == "one\ntwo: İstanbul, 東京, عربي 👩‍👧\n"
+    Screen().table(("column", "used as"), [("id\nnot used\tat all", "email")])
+    assert r"id\nnot used\tat all" in capsys.readouterr().out
 
 
 def test_a_cell_keeps_its_styles_beside_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,19 +86,13 @@ def test_a_cell_keeps_its_styles_beside_an_escape(monkeypatch: pytest.MonkeyPatc
     assert "a\\x9b\x1b[31mb\x1b[0m" in captured.get()
 
 
-def test_a_line_break_in_a_cell_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    Screen().table(("column", "used as"), [("id\nnot used\tat all", "email")])
-    assert r"id\nnot used\tat all" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     "content",
     [
-        pytest.param(
-            'userId,email,"\x1b]0;pwned\x07\x9b31m"\nu1,\x1b[31m@example.com,x\n', id="names and cells of CSV"
-        ),
-        pytest.param('{"userId": "u1", "email": "a@b.co", "\\u001b[2J\\u009b": "x"}\n', id="names of JSON"),
+        'userId,email,"\x1b]0;pwned\x07\x9b31m"\nu1,\x1b[31m@example.com,x\n',
+        '{"userId": "u1", "email": "a@b.co", "\\u001b[2J\\u009b": "x"}\n',
     ],
+    ids=["names and cells of CSV", "names of JSON"],
 )
 def test_import_escapes_control_characters_from_files(
     deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
@@ -109,13 +100,10 @@ def test_import_escapes_control_characters_from_files(
     deployment.list_audience()
     path = tmp_path / "\x1b]0;x\x07.csv"
     path.write_text(content, encoding="utf-8")
-    import_members(
-        deployment.session(), str(path), "lapsed_premium_buyers", ImportOptions(dry_run=True), FileOptions(at="1h")
-    )
+    named = deployment.session(), str(path), "lapsed_premium_buyers"
+    import_members(*named, ImportOptions(dry_run=True), FileOptions(at="1h"))
     with pytest.raises(WrongUsage) as caught:
-        import_members(
-            deployment.session(), str(path), "lapsed_premium_buyers", reading=FileOptions(column=["email=z"])
-        )
+        import_members(*named, reading=FileOptions(column=["email=z"]))
     Screen().fail(caught.value)
     out, err = capsys.readouterr()
     assert r"\x1b]0;x\x07.csv" in out

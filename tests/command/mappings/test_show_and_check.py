@@ -79,51 +79,36 @@ def test_every_fault_of_a_file_is_listed_at_once(tmp_path: Path, act: str, optio
 
 
 SHORT, LONG = "  {\"name\": 'Mine'}", "1," * 99 + "\t'b'" + "é" * 99
+AT_SHORT, AT_LONG = [SHORT, " " * 11 + "^"], [",1" * 17 + ", 'b'" + "é" * 33, " " * 36 + "^"]
+TWICE = b'[{"name": "Mine", "fields": {"email": {"@path": "$.a"}, "email": {"@path": "$.b"}}}]'
 
 
 @pytest.mark.parametrize("act", [check, apply])
 @pytest.mark.parametrize(
-    ("line", "place", "excerpt"),
+    ("content", "problem", "excerpt"),
     [
-        pytest.param(SHORT, "line 2 column 12", [SHORT, " " * 11 + "^"], id="short"),
-        pytest.param(LONG, "column 200", [",1" * 17 + ", 'b'" + "é" * 33, " " * 36 + "^"], id="long"),
+        pytest.param(f"[\n{SHORT}\n]".encode(), "Expecting value: .*line 2 column 12", AT_SHORT, id="a caret"),
+        pytest.param(f"[\n{LONG}\n]".encode(), "Expecting value: .*column 200", AT_LONG, id="a caret in a long line"),
+        pytest.param("[1]".encode("utf-16"), "not UTF-8", None, id="another encoding"),
+        pytest.param(b"", "mappings.json is not JSON: Expecting value: line 1 column 1", None, id="empty"),
+        pytest.param(b"[" * 100_000, "not JSON: maximum recursion depth", None, id="nested too deeply"),
+        pytest.param(TWICE, "has a name twice in one object: email", None, id="a repeated name"),
     ],
 )
-def test_invalid_json_is_refused_with_the_faulty_line_and_a_caret(
-    deployment: Deployment, tmp_path: Path, act: Any, line: str, place: str, excerpt: list[str]
+def test_an_unreadable_file_is_refused_with_the_faulty_line(
+    deployment: Deployment, tmp_path: Path, act: Any, content: bytes, problem: str, excerpt: list[str] | None
 ) -> None:
     file = tmp_path / "mappings.json"
-    file.write_text(f"[\n{line}\n]", encoding="utf-8")
-    with pytest.raises(WrongUsage, match=f"mappings.json is not JSON: Expecting value: .*{place}") as caught:
-        act(deployment.session(), file)
-    assert str(caught.value).splitlines()[1:] == excerpt
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        pytest.param("[1]".encode("utf-16"), "not UTF-8", id="another encoding"),
-        pytest.param(b"", "not JSON: Expecting value: line 1 column 1", id="empty"),
-        pytest.param(b"[" * 100_000, "not JSON: maximum recursion depth", id="nested too deeply"),
-    ],
-)
-def test_an_unreadable_file_is_refused(deployment: Deployment, tmp_path: Path, content: bytes, problem: str) -> None:
-    file = tmp_path / "mappings.json"
     file.write_bytes(content)
-    assert problem in str(deployment.refusal(WrongUsage, check, file))
+    with pytest.raises(WrongUsage, match=problem) as caught:
+        act(deployment.session(), file)
+    assert excerpt in (None, str(caught.value).splitlines()[1:])
 
 
 def test_a_byte_order_mark_is_ignored(deployment: Deployment, tmp_path: Path) -> None:
-    file = tmp_path / "mappings.json"
-    file.write_text(json.dumps([MAPPING]), encoding="utf-8-sig")
+    file = written(tmp_path, [MAPPING])
+    file.write_text(file.read_text(), encoding="utf-8-sig")
     assert deployment.json(check, file)["mappings"] == 1
-
-
-def test_a_repeated_name_in_a_json_object_is_refused(deployment: Deployment, tmp_path: Path) -> None:
-    file = tmp_path / "mappings.json"
-    fields = '{"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.a"}, "email": {"@path": "$.b"}}'
-    file.write_text(f'[{{"name": "Mine", "trigger": "type = \\"track\\"", "fields": {fields}}}]', encoding="utf-8")
-    assert "has a name twice in one object: email" in str(deployment.refusal(WrongUsage, check, file))
 
 
 def test_an_event_that_is_not_json_is_refused_without_quoting_it(deployment: Deployment, tmp_path: Path) -> None:
@@ -135,16 +120,19 @@ def test_an_event_that_is_not_json_is_refused_without_quoting_it(deployment: Dep
 
 
 NEVER = MAPPING | {"trigger": 'type = "group"'}
-NOTHING_APPLIES = [
-    pytest.param([], "There are no mappings", id="no mapping"),
-    pytest.param([MAPPING | {"enabled": False}], "No mapping is enabled", id="all disabled"),
-    pytest.param([NEVER], "Mine: its trigger matches no event", id="never"),
-    pytest.param([NEVER, MAPPING | {"name": "Off", "enabled": False}], "Mine: its trigger matches no event", id="both"),
-]
+OFF = MAPPING | {"name": "Off", "enabled": False}
 
 
 @pytest.mark.parametrize("act", [check, apply])
-@pytest.mark.parametrize(("mappings", "why"), NOTHING_APPLIES)
+@pytest.mark.parametrize(
+    ("mappings", "why"),
+    [
+        pytest.param([], "There are no mappings", id="no mapping"),
+        pytest.param([OFF], "No mapping is enabled", id="all disabled"),
+        pytest.param([NEVER], "Mine: its trigger matches no event", id="never"),
+        pytest.param([NEVER, OFF], "Mine: its trigger matches no event", id="both"),
+    ],
+)
 def test_mappings_that_would_ignore_every_event_are_refused(
     deployment: Deployment, tmp_path: Path, mappings: Any, why: str, act: Any
 ) -> None:
@@ -154,30 +142,23 @@ def test_mappings_that_would_ignore_every_event_are_refused(
     assert deployment.session().audiences.mappings() is None
 
 
-def test_force_allows_mappings_that_would_ignore_every_event(deployment: Deployment, tmp_path: Path) -> None:
-    assert deployment.json(check, written(tmp_path, []), force=True) == {"mappings": 0, "enabled": 0, "warnings": []}
-
-
 def test_check_warns_about_a_trigger_that_no_event_can_match(deployment: Deployment, tmp_path: Path) -> None:
     never = MAPPING | {"name": "Never", "trigger": 'type = "track" and type = "identify"'}
     (warning,) = deployment.json(check, written(tmp_path, [MAPPING, never]))["warnings"]
     assert warning.startswith("Never: its trigger matches no event")
+    assert deployment.json(check, written(tmp_path, []), force=True) == {"mappings": 0, "enabled": 0, "warnings": []}
 
 
-def test_try_prints_the_record_and_sends_nothing(deployment: Deployment) -> None:
+def test_try_prints_the_record_or_the_rejection_and_sends_nothing(deployment: Deployment) -> None:
     deployment.list_audience()
     result = deployment.json(try_, EVENTS / "01-track-entered-full-pii.json")
     assert (result["accepted"], result["rejections"]) == (1, [])
     record = result["changes"][0]["record"]
     assert record["action"] == "CREATE"
     assert set(record["hashedPII"][0]) >= {"email", "phone"}
+    rejected = deployment.printed(try_, EVENTS / "07-track-missing-userid.json", raises=AlreadyReported)
+    assert "member_id_missing" in rejected.out
     assert deployment.bodies("ChangeQueue") == []
-
-
-def test_try_prints_the_rejection_and_fails(deployment: Deployment) -> None:
-    deployment.list_audience()
-    event = EVENTS / "07-track-missing-userid.json"
-    assert "member_id_missing" in deployment.printed(try_, event, raises=AlreadyReported).out
 
 
 def with_id(directive: Any, **more: Any) -> dict[str, Any]:

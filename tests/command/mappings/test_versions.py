@@ -59,25 +59,19 @@ def test_apply_warns_if_new_mappings_reject_events_accepted_before(deployment: D
     assert ["member_id_missing" in deployment.printed(apply, file, yes=True).err for _ in range(2)] == [True, False]
 
 
-def test_apply_refuses_a_file_made_from_an_older_version(deployment: Deployment, tmp_path: Path) -> None:
-    put(deployment, tmp_path, {"version": 0, "mappings": [MAPPING]})
-    with pytest.raises(OperatorError, match="made from version 0, and version 1 is in force") as caught:
-        put(deployment, tmp_path, {"version": 0, "mappings": [OTHER]})
-    assert "remove `version`" in caught.value.remedy
-
-
-def test_applying_the_mappings_in_force_is_never_a_conflict(deployment: Deployment, tmp_path: Path) -> None:
-    document = {"version": 0, "mappings": [MAPPING]}
+def test_apply_refuses_a_file_made_from_an_older_version_unless_it_is_in_force(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    saved, document = deployment.json(show), {"version": 0, "mappings": [MAPPING]}
     put(deployment, tmp_path, document)
     assert deployment.json(apply, written(tmp_path, document))["changed"] is False
-
-
-def test_applying_a_former_version_suggests_revert(deployment: Deployment, tmp_path: Path) -> None:
-    saved = deployment.json(show)
-    put(deployment, tmp_path, [MAPPING])
-    with pytest.raises(OperatorError, match="The file is version 0, and version 1 is in force") as caught:
-        put(deployment, tmp_path, saved)
-    assert "mappings revert 0`" in caught.value.remedy
+    for file, problem, remedy in (
+        (document | {"mappings": [OTHER]}, "made from version 0, and version 1 is in force", "remove `version`"),
+        (saved, "The file is version 0, and version 1 is in force", "mappings revert 0`"),
+    ):
+        with pytest.raises(OperatorError, match=problem) as caught:
+            put(deployment, tmp_path, file)
+        assert remedy in caught.value.remedy
     revert(deployment.session(yes=True), "0")
     assert in_force(deployment) is None
 
@@ -103,16 +97,14 @@ def test_a_dry_run_neither_asks_nor_stores(deployment: Deployment, tmp_path: Pat
     assert in_force(deployment)["version"] == 1
 
 
-UNREADABLE = [
-    pytest.param({"S": "{not json"}, id="no JSON"),
-    pytest.param({"S": '"text"'}, id="a text"),
-    pytest.param({"S": "null"}, id="null"),
-    pytest.param({"S": "[" * 100_000}, id="nested too deeply"),
-    pytest.param({"M": {"version": {"N": "1"}}}, id="no text at all"),
-]
+NO_JSON = {"S": "{not json"}
 
 
-@pytest.mark.parametrize("held", UNREADABLE)
+@pytest.mark.parametrize(
+    "held",
+    [NO_JSON, {"S": '"text"'}, {"S": "null"}, {"S": "[" * 100_000}, {"M": {"version": {"N": "1"}}}],
+    ids=["no JSON", "a text", "null", "nested too deeply", "no text at all"],
+)
 def test_unreadable_stored_mappings_are_reported_and_can_be_replaced(
     deployment: Deployment, tmp_path: Path, held: dict[str, Any]
 ) -> None:
@@ -126,15 +118,15 @@ def test_unreadable_stored_mappings_are_reported_and_can_be_replaced(
     assert deployment.json(show)["version"] == 1
 
 
-@pytest.mark.parametrize("held", [{"S": "{not json"}, {"version": 1, "mappings": [OTHER]}], ids=["unreadable", "valid"])
+@pytest.mark.parametrize("held", [NO_JSON, {"version": 1, "mappings": [OTHER]}], ids=["unreadable", "valid"])
 def test_apply_does_not_overwrite_mappings_replaced_since_they_were_read(
     deployment: Deployment, tmp_path: Path, held: Any
 ) -> None:
     store(deployment, held)
 
-    def repair(question: str) -> str:
+    def repair(_: str) -> str:
         store(deployment, {"version": 1, "mappings": []})
-        return "y" if question else ""
+        return "y"
 
     session = Session(Screen(answers=repair), lambda: deployment.stack)
     with pytest.raises(OperatorError, match="Another version was applied"):
@@ -142,15 +134,20 @@ def test_apply_does_not_overwrite_mappings_replaced_since_they_were_read(
     assert in_force(deployment) == {"version": 1, "mappings": []}
 
 
-@pytest.mark.parametrize("version", ["x", -1, True, None, 1.5])
+@pytest.mark.parametrize("version", ["x", -1, True, None, 1.5, "a list of mappings, without one"])
 def test_a_version_that_is_not_a_number_counts_as_zero(deployment: Deployment, tmp_path: Path, version: Any) -> None:
-    store(deployment, {"version": version, "mappings": [MAPPING]})
+    is_list = isinstance(version, str) and version.startswith("a list")
+    held = {"S": json.dumps([MAPPING])} if is_list else {"version": version, "mappings": [MAPPING]}
+    store(deployment, held)
+    assert "Version 0." in deployment.printed(show).out
     seen = deployment.printed(show, as_json=True)
-    assert "counts as 0" in seen.err
-    assert deployment.json(apply, written(tmp_path, seen.json), yes=True)["version"] == 1
+    assert ("counts as 0" in seen.err) is not is_list
+    assert deployment.json(apply, written(tmp_path, [OTHER] if is_list else seen.json), yes=True)["version"] == 1
 
 
-def test_invalid_stored_mappings_are_shown_with_faults_and_can_be_fixed(deployment: Deployment, tmp_path: Path) -> None:
+def test_invalid_stored_mappings_are_shown_with_faults_and_fixed_but_not_put_in_force_again(
+    deployment: Deployment, tmp_path: Path
+) -> None:
     store(deployment, REFUSED)
     seen = deployment.printed(show, as_json=True, raises=AlreadyReported)
     assert 'Mapping "Mine": trigger' in seen.err
@@ -159,18 +156,7 @@ def test_invalid_stored_mappings_are_shown_with_faults_and_can_be_fixed(deployme
     assert document == REFUSED
     document["mappings"][0]["trigger"] = MAPPING["trigger"]
     assert deployment.json(apply, written(tmp_path, document), yes=True)["version"] == 4
-
-
-def test_revert_refuses_an_invalid_version(deployment: Deployment, tmp_path: Path) -> None:
-    store(deployment, REFUSED)
-    put(deployment, tmp_path, [MAPPING])
     assert "Version 3 has a fault:\nMapping " in str(deployment.refusal(OperatorError, revert, "3", yes=True))
-
-
-def test_a_stored_list_of_mappings_has_version_0(deployment: Deployment, tmp_path: Path) -> None:
-    store(deployment, {"S": json.dumps([MAPPING])})
-    assert "Version 0." in deployment.printed(show).out
-    assert deployment.json(apply, written(tmp_path, [OTHER]), yes=True)["version"] == 1
 
 
 def test_mappings_that_ignore_every_event_need_force_and_a_confirmation(deployment: Deployment, tmp_path: Path) -> None:
@@ -182,24 +168,21 @@ def test_mappings_that_ignore_every_event_need_force_and_a_confirmation(deployme
     revert(deployment.session(yes=True), "1", force=True)
 
 
-def test_show_prints_a_former_version(deployment: Deployment, tmp_path: Path) -> None:
-    put(deployment, tmp_path, [MAPPING])
-    put(deployment, tmp_path, [OTHER])
-    assert deployment.json(show, version=1) == {"version": 1, "mappings": [MAPPING]}
-    lines = deployment.printed(show, version=1).out.splitlines()
-    assert lines[:4] == ["Version 1, applied 2027-01-15 08:00:00Z.", "", "Mine", 'when type = "track"']
-    deployment.refusal(NotThere, show, version=7)
-
-
 UNREADABLE_NOW = "The stored mappings are unreadable and would be replaced. "
 
 
 @pytest.mark.parametrize("warning", ["", UNREADABLE_NOW], ids=["readable", "unreadable"])
-def test_revert_stores_a_former_version_as_a_new_one(deployment: Deployment, tmp_path: Path, warning: str) -> None:
+def test_a_former_version_is_shown_and_stored_as_a_new_one_by_revert(
+    deployment: Deployment, tmp_path: Path, warning: str
+) -> None:
     for each in ([MAPPING], [OTHER]):
         put(deployment, tmp_path, each)
+    assert deployment.json(show, version=1) == {"version": 1, "mappings": [MAPPING]}
+    lines = deployment.printed(show, version=1).out.splitlines()
+    assert lines[:4] == ["Version 1, applied 2027-01-15 08:00:00Z.", "", "Mine", 'when type = "track"']
+    deployment.refusal(NotThere, show, version=7)
     if warning:
-        store(deployment, {"S": "{not json"})
+        store(deployment, NO_JSON)
     deployment.answers = ["y"]
     assert deployment.json(revert, "1")["version"] == 3
     assert deployment.questions == [f"{warning}Put version 1 in force again, as version 3? [y/N] "]
@@ -207,13 +190,7 @@ def test_revert_stores_a_former_version_as_a_new_one(deployment: Deployment, tmp
     assert deployment.json(revert, "3")["changed"] is False
 
 
-@pytest.mark.parametrize(
-    ("version", "problem"),
-    [
-        pytest.param("7", "Version 7 is not stored", id="not stored"),
-        pytest.param(None, "No version is named", id="none named"),
-    ],
-)
+@pytest.mark.parametrize(("version", "problem"), [("7", "Version 7 is not stored"), (None, "No version is named")])
 def test_revert_to_an_unknown_version_lists_the_stored_ones(
     deployment: Deployment, tmp_path: Path, version: str | None, problem: str
 ) -> None:
@@ -239,11 +216,8 @@ def test_revert_restores_the_built_in_mapping_as_a_new_version(deployment: Deplo
     assert in_force(deployment)["version"] == 3
 
 
-def test_show_says_that_a_new_stack_uses_the_built_in_mapping(deployment: Deployment) -> None:
-    assert "Nothing to change: the built-in mapping is already in force." in deployment.printed(revert, "built-in").out
-
-
 def test_revert_replaces_a_stored_copy_of_the_built_in_mapping(deployment: Deployment) -> None:
+    assert "Nothing to change: the built-in mapping is already in force." in deployment.printed(revert, "built-in").out
     store(deployment, {"version": 1, "mappings": BUILT_IN})
     reverted = deployment.json(revert, "built-in", yes=True)
     assert (reverted["version"], reverted["changed"], reverted["changes"]) == (2, True, [])

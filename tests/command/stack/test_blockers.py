@@ -21,12 +21,10 @@ from audience_sync_cli.stack.function_logs import LogLine
 from tests.command.conftest import Deployment
 from tests.support.aws_fixtures import AUDIENCE
 
-METRICS: dict[str, Any] = {"_aws": {"CloudWatchMetrics": []}}
 
-
-def open_circuit(deployment: Deployment, name: str, *, since: int, state: CircuitState = CircuitState.OPEN) -> None:
+def open_circuit(deployment: Deployment, name: str, *, since: float, state: CircuitState = CircuitState.OPEN) -> None:
     states = CircuitStates(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], time.time)
-    states._put_record(CircuitStateRecord(name, state, opened_at=since))
+    states._put_record(CircuitStateRecord(name, state, opened_at=int(since)))
 
 
 def incomplete(deployment: Deployment, reason: str, *audience_ids: str, failed: int = 0, **more: Any) -> None:
@@ -66,21 +64,6 @@ def test_every_reason_shows_the_same_next_try_and_one_that_needs_a_person_none(d
     assert refused.next_try is None
 
 
-@pytest.mark.parametrize(
-    ("reason", "audience_id", "told"),
-    [
-        pytest.param("throttled", "4183", ["circuit_open", "throttled"], id="a cause of another audience"),
-        pytest.param("circuit_open", "4182", ["circuit_open"], id="the same, which is listed once"),
-    ],
-)
-def test_an_open_circuit_breaker_is_shown_with_its_cause(
-    deployment: Deployment, reason: str, audience_id: str, told: list[str]
-) -> None:
-    open_circuit(deployment, "audience:4182", since=int(time.time()))
-    incomplete(deployment, reason, audience_id)
-    assert [each.reason for each in found(deployment)] == told
-
-
 def test_the_next_try_does_not_move_while_single_uploads_test_amazon() -> None:
     """Each test leaves a line. Told every second of ten minutes, the time changes only once it has passed."""
     blocker, lines, told = Blocker("service_unavailable", "It fails."), list[LogLine](), 0.0
@@ -94,36 +77,56 @@ def test_the_next_try_does_not_move_while_single_uploads_test_amazon() -> None:
 
 
 def test_the_circuit_breaker_of_a_connection_affects_all_audiences(deployment: Deployment) -> None:
-    open_circuit(deployment, "connection:dsp", since=int(time.time()) - 3_600)
-    open_circuit(deployment, "audience:4182", since=int(time.time()) - 3_600)
+    open_circuit(deployment, "connection:dsp", since=time.time() - 3_600)
+    open_circuit(deployment, "audience:4182", since=time.time() - 3_600)
     (blocker,) = found(deployment)
     assert (blocker.audience_ids, blocker.next_try) == ((), None), "the next upload is tried at once"
 
 
-def failed(reason: str) -> tuple[str, dict[str, str]]:
-    return "token refresh failed", {"reason": reason}
+def log(deployment: Deployment, event: str) -> None:
+    """Have an event of a row below happen, and a moment pass."""
+    what, _, about = event.partition(" ")
+    match what:
+        case "circuit":
+            open_circuit(deployment, f"audience:{about}", since=time.time())
+        case "accepted":
+            deployment.log("Worker", "upload accepted", audience_id=about, records=4_000)
+        case "unrefreshed":
+            deployment.log("Refresh", "token refresh failed", reason=about)
+        case "refreshed" | "Amazon":
+            deployment.log("Refresh", "token refreshed" if what == "refreshed" else event)
+        case _:
+            incomplete(deployment, what, *about.split(), failed=1)
+    time.sleep(0.002)  # the log knows milliseconds
 
 
-REFRESHED: tuple[str, dict[str, str]] = ("token refreshed", {})
+AGAIN, OLD, ANEW = "authorized_again", "authorization_refused", "unrefreshed authorization_refused"
 
 
 @pytest.mark.parametrize(
-    ("lines", "reason"),
+    ("events", "told"),
     [
-        pytest.param([failed("authorization_refused")], "authorization_refused", id="revoked"),
-        pytest.param([("Amazon is not connected yet", {})], "not_connected", id="not connected"),
-        pytest.param([failed("token_unavailable"), REFRESHED], None, id="refreshed since"),
-        pytest.param(
-            [REFRESHED, failed("of_a_newer_version")], "of_a_newer_version", id="failing since, who knows why"
-        ),
+        pytest.param(["circuit 1", "throttled 2"], ["circuit_open", "throttled"], id="a cause of another audience"),
+        pytest.param(["circuit 1", "circuit_open 1"], ["circuit_open"], id="an open circuit breaker, listed once"),
+        pytest.param([ANEW], [OLD], id="revoked"),
+        pytest.param(["Amazon is not connected yet"], ["not_connected"], id="not connected"),
+        pytest.param(["unrefreshed token_unavailable", "refreshed"], [], id="the newest refresh has a token"),
+        pytest.param(["refreshed", "unrefreshed of_a_newer_version"], ["of_a_newer_version"], id="who knows why"),
+        pytest.param(["refreshed", f"{OLD} 1"], [OLD], id="a token from before a refusal does not end it"),
+        pytest.param([f"{OLD} 1 2", "accepted 1"], [AGAIN], id="an upload of one of two audiences is accepted"),
+        pytest.param([f"{OLD} 1 2", ANEW, "accepted 1"], [AGAIN], id="accepted, and refused before the refresh"),
+        pytest.param([ANEW, f"{OLD} 1 2", "accepted 1"], [AGAIN], id="accepted, and refused after the refresh"),
+        pytest.param([ANEW, "accepted 1"], [OLD], id="an old token works"),
+        pytest.param(["accepted 1", f"{OLD} 1 2"], [OLD], id="refused since an upload was accepted"),
+        pytest.param([f"{OLD} 1 2", "accepted 1", ANEW], [OLD, AGAIN], id="refused at the refresh"),
     ],
 )
-def test_the_newest_refresh_decides_whether_there_is_a_token(
-    deployment: Deployment, lines: list[tuple[str, dict[str, str]]], reason: str | None
-) -> None:
-    for message, fields in lines:
-        deployment.log("Refresh", message, **fields)
-    assert [blocker.reason for blocker in found(deployment)] == ([reason] if reason else [])
+def test_the_newest_events_decide_why_changes_wait(deployment: Deployment, events: list[str], told: list[str]) -> None:
+    for event in events:
+        log(deployment, event)
+    shown = found(deployment)
+    assert [each.reason for each in shown] == told
+    assert [each.needs_person for each in shown] == [each in (OLD, "not_connected") for each in told]
 
 
 def test_after_a_new_connection_deferred_changes_need_no_person(deployment: Deployment) -> None:
@@ -138,41 +141,6 @@ def test_after_a_new_connection_deferred_changes_need_no_person(deployment: Depl
     assert blocker.next_try is not None
     assert latest_retry(before - 0.001) <= blocker.next_try - 10 <= latest_retry(after + 0.001)
     assert f"Next try by {moment(blocker.next_try * 1000)}." in blocker.text
-
-
-def test_a_token_from_before_a_refusal_does_not_end_it(deployment: Deployment) -> None:
-    deployment.log("Refresh", "token refreshed")
-    incomplete(deployment, "authorization_refused", "4182", failed=1)
-    (blocker,) = found(deployment)
-    assert (blocker.reason, blocker.needs_person) == ("authorization_refused", True)
-
-
-@pytest.mark.parametrize(
-    ("lines", "reasons_left"),
-    [
-        pytest.param(["refused", "accepted"], [("authorized_again", False)], id="of one of two audiences"),
-        pytest.param(["refused", "refresh failed", "accepted"], [("authorized_again", False)], id="before the refresh"),
-        pytest.param(["refresh failed", "refused", "accepted"], [("authorized_again", False)], id="after the refresh"),
-        pytest.param(["refresh failed", "accepted"], [("authorization_refused", True)], id="an old token works"),
-        pytest.param(["accepted", "refused"], [("authorization_refused", True)], id="refused since"),
-        pytest.param(
-            ["refused", "accepted", "refresh failed"], [("authorization_refused", True)], id="refused at the refresh"
-        ),
-    ],
-)
-def test_an_upload_accepted_after_workers_were_refused_proves_that_amazon_is_authorized_again(
-    deployment: Deployment, lines: list[str], reasons_left: list[tuple[str, bool]]
-) -> None:
-    for line in lines:
-        match line:
-            case "refused":
-                incomplete(deployment, "authorization_refused", "4182", "4183", failed=1)
-            case "refresh failed":
-                deployment.log("Refresh", "token refresh failed", reason="authorization_refused")
-            case _:
-                deployment.log("Worker", "upload accepted", audience_id="4182", records=4_000)
-        time.sleep(0.002)  # the log knows milliseconds
-    assert [(blocker.reason, blocker.needs_person) for blocker in found(deployment)][:1] == reasons_left
 
 
 def test_the_newest_failed_upload_explains_why_changes_wait(deployment: Deployment) -> None:
@@ -208,26 +176,26 @@ def test_an_accepted_upload_ends_the_failure_of_its_audience(
     assert (found(deployment)[0].reason, found(deployment)[0].since is None) == ("paused", not reasons_left)
 
 
-def test_an_unread_circuit_breaker_does_not_hide_a_pause(deployment: Deployment) -> None:
-    del deployment.stack._names["MembershipTable"]
-    deployment.stack.service("lambda").event_source = "Disabled"
-    result = waiting(deployment.session())
-    assert [blocker.reason for blocker in result.blockers] == ["paused"]
-    (unknown,) = result.unknown
-    assert unknown.startswith("Not known: circuit breakers.")
-
-
 @given(st.text(max_size=40))
 def test_any_reason_is_explained(reason: str) -> None:
     assert reasons.explained(reason).means
     assert reasons.parked(reason) == reasons.explained(reason)
 
 
-def test_a_stack_without_logs_names_what_is_unknown(deployment: Deployment) -> None:
-    for name in ("RefreshLogGroup", "WorkerLogGroup"):
+@pytest.mark.parametrize(
+    ("lacks", "unknown"),
+    [
+        (["MembershipTable"], ["circuit breakers"]),
+        (["RefreshLogGroup", "WorkerLogGroup"], ["access token", "failed uploads", "changes that wait for jobs"]),
+    ],
+    ids=["the table", "the logs"],
+)
+def test_what_cannot_be_read_is_named_and_does_not_hide_a_pause(
+    deployment: Deployment, lacks: list[str], unknown: list[str]
+) -> None:
+    for name in lacks:
         del deployment.stack._names[name]
-    assert [each.split(".")[0] for each in waiting(deployment.session()).unknown] == [
-        "Not known: access token",
-        "Not known: failed uploads",
-        "Not known: changes that wait for jobs",
-    ]
+    deployment.stack.service("lambda").event_source = "Disabled"
+    result = waiting(deployment.session())
+    assert [blocker.reason for blocker in result.blockers] == ["paused"]
+    assert [each.split(".")[0] for each in result.unknown] == [f"Not known: {each}" for each in unknown]

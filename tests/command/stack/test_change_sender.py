@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -116,29 +117,27 @@ def test_changes_are_counted_in_the_minute_in_which_they_were_accepted() -> None
     assert +sending.counted == by_minute
 
 
-def test_sending_is_retried_if_the_queue_throttles_or_fails() -> None:
-    sending = Sending(MemoryQueue(lambda request: ["ThrottlingException", "InternalError", None][min(request - 1, 2)]))
-    assert sending.send(changes(10)).confirmed == 10
-    assert sum(sending.slept) == sum(WAITS[:2])
-    assert sending.notes == []
+SILENT = "The change queue does not answer. It is asked again for two minutes"
+LOST = "Up to 10 changes may be delivered without being counted"  # an answer may have been lost
 
 
-def test_a_queue_that_fails_for_two_minutes_ends_the_run() -> None:
-    sending = Sending(MemoryQueue(lambda _: "ServiceUnavailable"))
-    with pytest.raises(Unavailable):
-        sending.send(changes(10))
-    assert sum(sending.slept) == sum(WAITS)
-    assert (sending.rows, sending.counted.total()) == ([], 0)
-    silent, note = sending.notes
-    assert silent.startswith("The change queue does not answer. It is asked again for two minutes")
-    assert note.startswith("Up to 10 changes may be delivered without being counted"), "an answer may have been lost"
-
-
-def test_a_missing_permission_is_not_retried() -> None:
-    sending = Sending(MemoryQueue(lambda _: "AccessDenied"))
-    with pytest.raises(Unavailable):
-        sending.send(changes(10))
-    assert (sending.slept, sending.notes) == ([], [])
+@pytest.mark.parametrize(
+    ("codes", "waits", "notes"),
+    [
+        pytest.param(["ThrottlingException", "InternalError", None], WAITS[:2], [], id="asked again until it answers"),
+        pytest.param(["ServiceUnavailable"], WAITS, [SILENT, LOST], id="two minutes without an answer end the run"),
+        pytest.param(["AccessDenied"], (), [], id="a missing permission ends it at once"),
+    ],
+)
+def test_sending_is_retried_if_the_queue_throttles_or_fails(
+    codes: list[str | None], waits: Sequence[float], notes: list[str]
+) -> None:
+    sending = Sending(MemoryQueue(lambda request: codes[min(request, len(codes)) - 1]))
+    with nullcontext() if codes[-1] is None else pytest.raises(Unavailable):
+        assert sending.send(changes(10)).confirmed == 10
+    assert sum(sending.slept) == sum(waits)
+    assert [note.startswith(each) for note, each in zip(sending.notes, notes, strict=True)] == [True] * len(notes)
+    assert (bool(sending.rows), sending.counted.total()) == ((False, 0) if codes[-1] else (True, 10))
 
 
 def test_after_a_failure_queued_changes_are_counted_and_only_rows_before_the_gap_are_confirmed() -> None:
@@ -151,14 +150,17 @@ def test_after_a_failure_queued_changes_are_counted_and_only_rows_before_the_gap
     assert {f"m{row}" for row in range(confirmed)} <= set(arrived)
 
 
-def test_an_interruption_waits_for_requests_in_flight_and_sends_no_more() -> None:
-    def interrupted() -> Iterator[MembershipChange]:
-        yield from changes(1_500)
-        raise KeyboardInterrupt
+def interrupted(count: int, before: Callable[[], object] = lambda: None) -> Iterator[MembershipChange]:
+    """Yield some changes, and end as Ctrl-C does."""
+    yield from changes(count)
+    before()
+    raise KeyboardInterrupt
 
+
+def test_an_interruption_waits_for_requests_in_flight_and_sends_no_more() -> None:
     sending = Sending(MemoryQueue())
     with pytest.raises(KeyboardInterrupt):
-        sending.send(interrupted())
+        sending.send(interrupted(1_500))
     assert sending.rows == [1_000]
     assert len(sending.queue.members()) == sending.counted.total() == 1_000
 
@@ -172,28 +174,31 @@ def test_requests_in_flight_are_counted_after_a_second_interrupt() -> None:
         assert may_end.wait(60)
         send(bodies, deadline=deadline)
 
-    def interrupted_twice() -> Iterator[MembershipChange]:
-        yield from changes(1_000)
+    def interrupt_twice() -> None:
         assert begun.wait(60)
-        sending.current._confirm = interrupted  # type: ignore[method-assign]
-        raise KeyboardInterrupt
-
-    def interrupted() -> None:
-        may_end.set()
-        raise KeyboardInterrupt
+        sending.current._confirm = lambda: next(interrupted(0, may_end.set))  # type: ignore[assignment]
 
     sending.queue.send = slow
     with pytest.raises(KeyboardInterrupt):
-        sending.send(interrupted_twice())
+        sending.send(interrupted(1_000, interrupt_twice))
     assert (len(sending.queue.members()), sending.counted.total(), sending.notes) == (1_000, 1_000, [])
 
 
-def test_changes_that_cloudwatch_never_counted_are_reported() -> None:
+def _unavailable(_: Mapping[int, int]) -> None:
+    raise Unavailable("CloudWatch did not accept the metrics")
+
+
+def test_nothing_is_sent_if_cloudwatch_refuses_counts_and_what_it_never_counted_is_reported() -> None:
     sending = Sending(MemoryQueue())
     with pytest.raises(Unavailable), sending.sender() as sender:  # noqa: PT012 - the end raises
         sender.take(1, change("m1"))
         sender._count = _unavailable
     assert sending.notes[0].startswith("Up to 1 change may be delivered without being counted")
+    sending = Sending(MemoryQueue())
+    sending.count = _unavailable  # type: ignore[assignment]
+    with pytest.raises(Unavailable):
+        sending.send(changes(10))
+    assert sending.queue.requests == 0
 
 
 def test_an_interruption_ends_the_wait_before_a_retry() -> None:
@@ -204,14 +209,9 @@ def test_an_interruption_ends_the_wait_before_a_retry() -> None:
         waits.set()
         wait_until(lambda: sending.current._is_ending, bool)
 
-    def interrupted() -> Iterator[MembershipChange]:
-        yield from changes(1_000)
-        assert waits.wait(60)
-        raise KeyboardInterrupt
-
     sending.sleep = sleep
     with pytest.raises(KeyboardInterrupt):
-        sending.send(interrupted())
+        sending.send(interrupted(1_000, lambda: waits.wait(60)))
     assert sending.slept == [1.0]
 
 
@@ -262,15 +262,3 @@ def test_each_request_is_made_only_when_there_is_room() -> None:
         for row, each in enumerate(changes(3_000), start=1):
             sender.take(row, each)
     assert len(rooms) == sending.queue.requests
-
-
-def test_nothing_is_sent_if_cloudwatch_refuses_counts() -> None:
-    sending = Sending(MemoryQueue())
-    sending.count = _unavailable  # type: ignore[assignment]
-    with pytest.raises(Unavailable):
-        sending.send(changes(10))
-    assert sending.queue.requests == 0
-
-
-def _unavailable(_: Mapping[int, int]) -> None:
-    raise Unavailable("CloudWatch did not accept the metrics")

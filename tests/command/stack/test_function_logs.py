@@ -84,12 +84,10 @@ def test_lines_before_and_after_the_time_asked_for_are_left_out(cloudwatch: tupl
 
 def test_only_lines_with_the_messages_asked_for_are_returned(cloudwatch: tuple[Stack, Put]) -> None:
     stack, put = cloudwatch
-    put("WorkerLogGroup", NOW - 3, UPLOAD)
-    put("WorkerLogGroup", NOW - 2, METRICS)
-    put("WorkerLogGroup", NOW - 1, json.dumps({"message": "credential used"}))
-    assert [line.message for line in FunctionLogs(stack).read(["Worker"], NOW - 10, messages=["upload accepted"])] == [
-        "upload accepted"
-    ]
+    for ago, line in enumerate((json.dumps({"message": "credential used"}), METRICS, UPLOAD)):
+        put("WorkerLogGroup", NOW - 3 + ago, line)
+    lines = FunctionLogs(stack).read(["Worker"], NOW - 10, messages=["upload accepted"])
+    assert [line.message for line in lines] == ["upload accepted"]
 
 
 def test_a_log_group_that_does_not_exist_is_unavailable() -> None:
@@ -111,13 +109,10 @@ def test_the_follower_returns_late_lines_and_each_line_once(cloudwatch: tuple[St
     assert follower.new() == []
 
 
-def test_metrics_in_a_line_are_summed_and_other_lines_have_none() -> None:
+def test_metrics_in_a_line_are_summed_and_counts_by_reason_read_where_there_are_some() -> None:
     line = LogLine(0, "Worker", json.loads(METRICS))
     assert (line.count("UploadsSent"), line.count("UploadsFailed"), line.message) == (3, 0, "")
     assert LogLine(0, "Worker", {"message": "text", "UploadsSent": 3}).count("UploadsSent") == 0
-
-
-def test_counts_by_reason_are_read_from_a_field_that_has_them() -> None:
     line = LogLine(0, "Worker", {"by_reason": {"throttled": 2}, "deferred": ["throttled"]})
     assert (line.counts("by_reason"), line.counts("deferred"), line.counts("missing")) == ({"throttled": 2}, {}, {})
 

@@ -13,6 +13,9 @@ from audience_sync_cli.mappings.trial import try_
 from audience_sync_cli.setup.keys import show
 from audience_sync_cli.watch.send import send
 from tests.command.conftest import Deployment
+from tests.command.mappings.mapping_files import EVENTS, written
+
+EVENT = EVENTS / "01-track-entered-full-pii.json"
 
 
 @pytest.fixture
@@ -22,13 +25,15 @@ def queue_only(deployment: Deployment, event_queue: None) -> Deployment:  # noqa
     return deployment
 
 
-def test_send_puts_the_bytes_of_a_file_into_the_queue(queue_only: Deployment, tmp_path: Path) -> None:
+def queued(deployment: Deployment) -> list[str]:
+    return [each.body for each in deployment.queues.peek(str(deployment.stack.event_queue))]
+
+
+def test_send_puts_the_bytes_of_a_file_into_the_queue(queue_only: Deployment) -> None:
     queue_only.list_audience()
-    event = Path("events/segment/01-track-entered-full-pii.json").read_text()
-    (tmp_path / "event.json").write_text(event)
-    document = queue_only.json(send, tmp_path / "event.json")
+    document = queue_only.json(send, EVENT)
     assert (document["status"], document["accepted"]) == (202, 1)
-    assert [each.body for each in queue_only.queues.peek(str(queue_only.stack.event_queue))] == [event]
+    assert queued(queue_only) == [EVENT.read_text()]
 
 
 @pytest.mark.parametrize(
@@ -42,17 +47,16 @@ def test_send_puts_the_bytes_of_a_file_into_the_queue(queue_only: Deployment, tm
 def test_an_unusable_body_is_not_queued(queue_only: Deployment, tmp_path: Path, body: bytes, sentence: str) -> None:
     (tmp_path / "event.json").write_bytes(body)
     assert sentence in str(queue_only.refusal(OperatorError, send, tmp_path / "event.json"))
-    assert queue_only.queues.peek(str(queue_only.stack.event_queue)) == []
+    assert queued(queue_only) == []
 
 
 def test_commands_reject_an_event_without_a_time_as_the_queue_does(queue_only: Deployment, tmp_path: Path) -> None:
     queue_only.list_audience()
-    event = json.loads(Path("events/segment/01-track-entered-full-pii.json").read_text())
-    undated = event | dict.fromkeys(("timestamp", "originalTimestamp", "receivedAt"))
-    (tmp_path / "event.json").write_text(json.dumps(undated))
-    shown = queue_only.json(send, tmp_path / "event.json", raises=AlreadyReported)
+    undated = json.loads(EVENT.read_text()) | dict.fromkeys(("timestamp", "originalTimestamp", "receivedAt"))
+    file = written(tmp_path, undated)
+    shown = queue_only.json(send, file, raises=AlreadyReported)
     assert [each["reason"] for each in shown["rejections"]] == ["time_missing"]
-    assert queue_only.json(try_, tmp_path / "event.json", explain=True, raises=AlreadyReported)["accepted"] == 0
+    assert queue_only.json(try_, file, explain=True, raises=AlreadyReported)["accepted"] == 0
 
 
 def test_commands_say_that_there_is_no_endpoint(queue_only: Deployment) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ from audience_sync_cli.watch.send import Follow, send
 from audience_sync_cli.watch.sent import Sent
 from audience_sync_cli.watch.ways import Posted
 from tests.command.conftest import NOW, Deployment, Printed, change
+from tests.command.mappings.mapping_files import written
 from tests.support.aws_fixtures import AUDIENCE, EVENT_KEY
 from tests.support.builders import sha256, upload_of
 
@@ -54,15 +56,22 @@ if TYPE_CHECKING:
 ACCEPTED = {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}
 DATASET = Audience("adm-1", destination=ads_data_manager())
 TRIP_OF_DATASET = Follow(round_trip=DATASET.audience_id, timeout=60)
+ID = AUDIENCE.audience_id
 TRIP = Follow(round_trip=AUDIENCE.audience_id, timeout=0)
 REJECTION = {"index": 0, "messageId": "m-1", "reason": "time_ahead", "detail": "timestamp is ahead; correct the clock"}
 
 
-def test_send_posts_a_sample_with_the_event_key(deployment: Deployment, gateway: list[Any]) -> None:
+@pytest.fixture
+def accepting(deployment: Deployment, gateway: list[Any]) -> list[Any]:
+    """The gateway, which accepts every event of the audience."""
     gateway.append((200, ACCEPTED))
     deployment.list_audience()
+    return gateway
+
+
+def test_send_posts_a_sample_with_the_event_key(deployment: Deployment, accepting: list[Any]) -> None:
     document = deployment.json(send, sample_name="track")
-    (authorization, event), *_ = gateway
+    (authorization, event), *_ = accepting
     assert authorization == f"Bearer {EVENT_KEY}"
     assert (event["userId"], event["event"]) == (MEMBER, "Audience Entered")
     assert (document["status"], document["accepted"], document["ends"]) == (200, 1, [])
@@ -71,9 +80,7 @@ def test_send_posts_a_sample_with_the_event_key(deployment: Deployment, gateway:
 
 def test_send_posts_a_file_unchanged(deployment: Deployment, gateway: list[Any], tmp_path: Path) -> None:
     gateway.append((200, ACCEPTED | {"ignored": 1, "consentDenied": 1}))
-    file = tmp_path / "event.json"
-    file.write_text('{"type": "track"}')
-    output = deployment.printed(send, file).out
+    output = deployment.printed(send, written(tmp_path, {"type": "track"})).out
     assert "200: 1 accepted, 1 ignored, 0 rejected; 1 of the accepted with consent denied" in output
     assert "Find out which with `audience-sync mappings try FILE --explain`." in output
     assert gateway[0][1] == {"type": "track"}
@@ -81,14 +88,13 @@ def test_send_posts_a_file_unchanged(deployment: Deployment, gateway: list[Any],
 
 @pytest.mark.parametrize(("shared", "consent"), [(False, None), (True, "GRANTED")], ids=["alone", "with a dataset"])
 def test_a_sample_is_of_the_named_audience_with_the_consent_that_any_of_its_key_needs(
-    deployment: Deployment, gateway: list[Any], shared: bool, consent: str | None
+    deployment: Deployment, accepting: list[Any], shared: bool, consent: str | None
 ) -> None:
-    gateway.append((200, ACCEPTED))
     vip, dataset = Audience("2", computation_key="vip"), replace(DATASET, computation_key="vip", also=True)
-    for audience in (AUDIENCE, vip, *([dataset] if shared else [])):
+    for audience in (vip, dataset)[: 1 + shared]:
         deployment.list_audience(audience)
     send(deployment.session(), sample_name="track", audience="vip")
-    properties = gateway[0][1]["properties"]
+    properties = accepting[0][1]["properties"]
     assert (properties["audience_key"], properties.get("amznUserData")) == ("vip", consent)
 
 
@@ -103,17 +109,15 @@ def test_a_sample_is_of_the_named_audience_with_the_consent_that_any_of_its_key_
     ],
 )
 def test_send_says_how_to_remove_the_sample_only_if_it_enters(
-    deployment: Deployment, gateway: list[Any], options: Any, answer: Any, raises: Any, noted: bool
+    deployment: Deployment, accepting: list[Any], options: Any, answer: Any, raises: Any, noted: bool
 ) -> None:
-    gateway.append((200, ACCEPTED | answer))
-    deployment.list_audience()
+    accepting.append((200, ACCEPTED | answer))
     printed = deployment.printed(send, sample_name="track", raises=raises, **options)
     assert (f"{MEMBER}, a made-up person, enters the audience. --exit removes it." in printed.err) is noted
 
 
-def test_send_does_not_claim_an_enter_that_the_mappings_ignore(deployment: Deployment, gateway: list[Any]) -> None:
-    gateway.append((200, ACCEPTED))
-    deployment.list_audience()
+@pytest.mark.usefixtures("accepting")
+def test_send_does_not_claim_an_enter_that_the_mappings_ignore(deployment: Deployment) -> None:
     session = deployment.session()
     store.replace(session, store.read(session), [BUILT_IN[0] | {"enabled": False}])
     assert "enters" not in deployment.printed(send, sample_name="track", follow=Follow(wait=True)).err
@@ -126,28 +130,26 @@ def test_send_says_if_ingest_may_still_use_the_previous_mappings(
     gateway.append((200, ACCEPTED | {"accepted": 0, "ignored": 1}))
     session = deployment.session(now=NOW)
     store.replace(session, store.read(session), BUILT_IN)
-    file = tmp_path / "event.json"
-    file.write_text('{"type": "track"}')
+    file = written(tmp_path, {"type": "track"})
     note = deployment.printed(send, file, follow=Follow(wait=True), now=NOW + age).err
     assert (said in note, bool(note)) == (True, bool(said))
 
 
-def test_send_prints_a_rejection_and_fails(deployment: Deployment, gateway: list[Any]) -> None:
-    gateway.append((400, ACCEPTED | {"accepted": 0, "rejected": 1, "rejections": [REJECTION]}))
-    deployment.list_audience()
+@pytest.mark.parametrize(
+    ("status", "answer", "said", "named"),
+    [
+        (400, {"accepted": 0, "rejected": 1}, "400: 0 accepted, 0 ignored, 1 rejected", "time_ahead"),
+        (200, {"partlyRejected": 1}, "0 rejected; 1 rejection by single audiences of the accepted", "d-1"),
+    ],
+    ids=["of an event", "by one audience"],
+)
+def test_send_prints_a_rejection_and_fails(
+    deployment: Deployment, accepting: list[Any], status: int, answer: dict[str, int], said: str, named: str
+) -> None:
+    accepting.append((status, ACCEPTED | answer | {"rejections": [REJECTION | {"audienceId": "d-1"}]}))
     output = deployment.printed(send, sample_name="identify", exits=True, raises=AlreadyReported).out
-    assert "400: 0 accepted, 0 ignored, 1 rejected" in output
-    assert "time_ahead" in output
-    assert gateway[0][1]["traits"][AUDIENCE.computation_key] is False
-
-
-def test_send_names_the_audience_of_a_partial_rejection_and_fails(deployment: Deployment, gateway: list[Any]) -> None:
-    partial = {"partlyRejected": 1, "rejections": [REJECTION | {"audienceId": "d-1"}]}
-    gateway.append((200, ACCEPTED | partial))
-    deployment.list_audience()
-    output = deployment.printed(send, sample_name="track", raises=AlreadyReported).out
-    assert "200: 1 accepted, 0 ignored, 0 rejected; 1 rejection by single audiences of the accepted" in output
-    assert "d-1" in output
+    assert (said in output, named in output) == (True, True)
+    assert accepting[0][1]["traits"][AUDIENCE.computation_key] is False
 
 
 @pytest.mark.parametrize(
@@ -173,11 +175,10 @@ def test_any_other_response_is_an_error_with_a_remedy(
     assert status == 400 or raised.value.remedy
 
 
-def test_an_unreachable_gateway_is_a_temporary_error(deployment: Deployment) -> None:
+def test_an_unreachable_gateway_is_a_temporary_error_and_nothing_is_posted_without_a_key(
+    deployment: Deployment,
+) -> None:
     assert "The gateway does not answer: ConnectionError" in str(deployment.refusal(TryLater, post, b"{}"))
-
-
-def test_without_a_usable_event_key_nothing_is_posted(deployment: Deployment) -> None:
     deployment.put_secret("IngestSecret", {"eventKey": "short"})
     assert "no usable event key" in str(deployment.refusal(OperatorError, post, b"{}"))
 
@@ -206,22 +207,19 @@ def test_contradictory_options_are_refused(deployment: Deployment, options: dict
     ],
 )
 def test_an_enter_that_is_not_accepted_ends_a_round_trip_and_leaves_nothing_to_erase(
-    deployment: Deployment, gateway: list[Any], answer: Any, raises: Any, said: str
+    deployment: Deployment, accepting: list[Any], answer: Any, raises: Any, said: str
 ) -> None:
-    gateway.append((200, ACCEPTED | {"accepted": 0} | answer))
-    deployment.list_audience()
+    accepting[:] = [(200, ACCEPTED | {"accepted": 0} | answer)]
     assert said in deployment.printed(send, follow=TRIP, raises=raises).out
-    assert len(gateway) == 2, "no exit is sent"
+    assert len(accepting) == 2, "no exit is sent"
     assert deployment.bodies("ChangeQueue") == []
 
 
-def test_an_enter_that_gets_stuck_is_erased_and_no_exit_is_sent(deployment: Deployment, gateway: list[Any]) -> None:
-    gateway.append((200, ACCEPTED))
-    deployment.list_audience()
+def test_an_enter_that_gets_stuck_is_erased_and_no_exit_is_sent(deployment: Deployment, accepting: list[Any]) -> None:
     trips = [deployment.json(send, follow=TRIP, raises=ReportedAsUnfinished) for _ in range(2)]
     assert [(trip["audienceId"], trip["left"]) for trip in trips] == [(AUDIENCE.audience_id, None)] * 2
     members = [trip["member"] for trip in trips]
-    assert members == [event["userId"] for _, event in gateway[1::-1]], "a new person each time"
+    assert members == [event["userId"] for _, event in accepting[1::-1]], "a new person each time"
     assert len(set(members)) == 2
     for notice, member in zip(deployment.bodies("ChangeQueue"), members, strict=True):
         assert (notice["audienceId"], notice["replay"]) == (EVERY_AUDIENCE, True)
@@ -261,14 +259,13 @@ def delivered(deployment: Deployment, gateway: list[Any]) -> None:
 
 
 def test_a_round_trip_follows_enter_and_exit_each_to_its_own_upload_and_erases_the_person(
-    deployment: Deployment, gateway: list[Any]
+    deployment: Deployment, accepting: list[Any]
 ) -> None:
-    gateway.append((200, ACCEPTED))
     deployment.list_audience(DATASET)
     session = deployment.session()
     fields = BUILT_IN[0]["fields"] | {"external_user_id": {"@sha256": {"@path": "$.userId"}}}
     store.replace(session, store.read(session), [BUILT_IN[0] | {"fields": fields}])
-    trip = send_while(deployment, lambda: delivered(deployment, gateway), follow=TRIP_OF_DATASET).json
+    trip = send_while(deployment, lambda: delivered(deployment, accepting), follow=TRIP_OF_DATASET).json
     for document, upload in (trip["entered"], "Audience Entered"), (trip["left"], "Audience Exited"):
         assert [each["ending"] for each in document["ends"]] == ["done"]
         assert [each["jobId"] for each in document["hops"] if each["place"] == "upload"] == [upload]
@@ -277,22 +274,20 @@ def test_a_round_trip_follows_enter_and_exit_each_to_its_own_upload_and_erases_t
     assert notice["record"]["externalUserId"] == sha256(trip["member"]), "as the mappings name the person"
 
 
-def test_a_person_whose_exit_is_rejected_is_erased(deployment: Deployment, gateway: list[Any]) -> None:
-    gateway.append((200, ACCEPTED))
+def test_a_person_whose_exit_is_rejected_is_erased(deployment: Deployment, accepting: list[Any]) -> None:
     deployment.list_audience(DATASET)
 
     def deliver() -> None:
-        delivered(deployment, gateway)
-        gateway[-1] = (400, ACCEPTED | {"accepted": 0, "rejected": 1})
+        delivered(deployment, accepting)
+        accepting[-1] = (400, ACCEPTED | {"accepted": 0, "rejected": 1})
 
     trip = send_while(deployment, deliver, follow=TRIP_OF_DATASET, raises=AlreadyReported).json
     assert (trip["entered"]["accepted"], trip["left"]["rejected"]) == (1, 1)
     assert [each["record"]["externalUserId"] for each in deployment.changes()] == [trip["member"]]
 
 
-def test_a_blocker_is_reported_and_what_happens_after_the_timeout(deployment: Deployment, gateway: list[Any]) -> None:
-    gateway.append((200, ACCEPTED))
-    deployment.list_audience()
+@pytest.mark.usefixtures("accepting")
+def test_a_blocker_is_reported_and_what_happens_after_the_timeout(deployment: Deployment) -> None:
     deployment.stack.service("lambda").event_source = "Disabled"
     sent = partial(send_while, deployment, lambda: None, sample_name="track", follow=Follow(wait=True))
     document = sent(raises=AlreadyReported).json
@@ -309,9 +304,6 @@ def test_a_sample_uses_the_only_listed_audience(deployment: Deployment) -> None:
     assert the_only_audience(deployment.session()) == AUDIENCE
     deployment.list_audience(Audience("2"))
     assert "2 audiences" in str(deployment.refusal(WrongUsage, the_only_audience))
-
-
-type Job = Callable[[str], str]  # uploads a record of a member and returns the id of its job
 
 
 class Followed:
@@ -344,10 +336,6 @@ class Followed:
     def run(self, timeout: float = 60) -> list[End]:
         return self._following.run(timeout)
 
-    @property
-    def places(self) -> list[str]:
-        return [hop.place for hop in self.hops]
-
     def _sleep(self, seconds: float) -> None:
         assert seconds > 0
         self.now += 5
@@ -360,134 +348,57 @@ def now_change(member: str = "m1", *, exits: bool = False) -> MembershipChange:
 
 
 @pytest.fixture
-def job(deployment: Deployment) -> Job:
-    """Uploads a record of a member to the sandbox and returns the id of its job."""
+def job_id(deployment: Deployment) -> str:
+    """The id of a job of the sandbox with the record of m1."""
     deployment.connect()
     deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
-    token = deployment.secret("TokenSecret")["accessToken"]
-    media = "application/vnd.amcaudiences.v1+json"
-    client = deployment.secret("CredentialsSecret")["clientId"]
-    headers = {"Authorization": f"Bearer {token}", "Amazon-Advertising-API-ClientId": client}
-
-    def upload(member: str) -> str:
-        record = encode_record(change(member).record | {"countryCode": "US"})
-        answer = requests.post(
-            f"{deployment.amazon}/amc/audiences/records",
-            data=upload_of(Target(AUDIENCE.audience_id), record).body(),
-            headers=headers | {"Content-Type": media, "Accept": media},
-            timeout=10,
-        )
-        answer.raise_for_status()
-        job_id: str = answer.json()["jobRequestId"]
-        return job_id
-
-    return upload
+    record = encode_record(change("m1").record | {"countryCode": "US"})
+    return deployment.session().amazon.send_records(upload_of(Target(AUDIENCE.audience_id), record)).job_id
 
 
 def uploaded(deployment: Deployment, job_id: str, audience_id: str = AUDIENCE.audience_id) -> None:
     deployment.log("Worker", "upload accepted", audience_id=audience_id, job_id=job_id, records=1)
 
 
-@pytest.mark.parametrize("upload_id", ["in-1", NO_UPLOAD_ID])
-def test_a_change_of_a_dataset_is_followed_to_its_upload(deployment: Deployment, upload_id: str) -> None:
-    entered = replace(now_change(), audience_id="adm-1", destination=ads_data_manager())
-    steps: list[Callable[[], None]] = [
-        lambda: deployment.record(entered),
-        lambda: uploaded(deployment, upload_id, audience_id="adm-1"),
-    ]
-    followed = Followed(deployment, entered, steps=steps, earlier_jobs=[NO_UPLOAD_ID])
-    (end,) = followed.run()
-    assert (followed.places, end.ending) == (["table", "upload"], "done")
-    assert "does not report when it takes effect" in end.text
+def act(deployment: Deployment, entered: MembershipChange, job_id: str, step: str) -> None:
+    """Do what a step of a row below says: to the row of the change, to its upload, or in its way."""
+    match step.split():
+        case ["row"]:
+            deployment.record(entered)
+        case ["bare", "row"]:
+            entered.record["hashedPII"].clear()
+            deployment.record(entered)
+        case ["newer"]:
+            deployment.record(replace(entered, at=entered.at + 1_000, message_id="newer"))
+        case ["sent", "before"]:
+            earlier = time.time() - 60
+            state = apply_changes(None, [entered], now=int(earlier), timing=Timing(900)).state
+            deployment.session().members.write([state])
+            deployment.logs._now = lambda: earlier
+            uploaded(deployment, "the-first-one")
+            deployment.logs._now = time.time
+        case ["upload", name, *audience]:
+            uploaded(deployment, job_id if name == "its-job" else name, *audience)
+        case ["park", member]:
+            park(deployment, entered if member == "it" else change(member))
+        case _:
+            hinder(deployment, job_id, step)
 
 
-def test_a_change_is_followed_through_table_upload_and_job(deployment: Deployment, job: Job) -> None:
-    entered, job_id = now_change(), job("m1")
-    steps: list[Callable[[], None]] = [
-        lambda: None,
-        lambda: deployment.record(entered),
-        lambda: uploaded(deployment, "of-another-audience", audience_id="2"),
-        lambda: uploaded(deployment, job_id),
-    ]
-    followed = Followed(deployment, entered, steps=steps)
-    (end,) = followed.run()
-    assert followed.places == ["table", "upload", "job"]
-    assert followed.hops[1].facts["jobId"] == job_id
-    assert (end.ending, end.text) == ("done", "Amazon has applied the change.")
-    assert "SUCCEEDED" in followed.hops[2].text
-    assert [hop.after for hop in followed.hops] == sorted(hop.after for hop in followed.hops)
-
-
-def test_an_enter_that_amazon_does_not_keep_is_not_called_applied(deployment: Deployment, job: Job) -> None:
-    entered, job_id = now_change(), job("m1")
-    deployment.session().amazon.update_audience(AUDIENCE.audience_id, {"metadata": {"ttl": 0}})
-    deployment.record(entered)
-    uploaded(deployment, job_id)
-    (end,) = Followed(deployment, entered, steps=[]).run()
-    assert (end.ending, end.is_good) == ("rejected", False)
-    assert end.text.startswith("The job has ended, but nobody is in the audience. Its time to live is 0: ")
-    assert end.remedy == f"Run `audience-sync audiences update {AUDIENCE.audience_id} --ttl-days 397`."
-    empty = JobReport("SUCCEEDED", sizes=Sizes(received=0))
-    assert job_ended(empty, [entered])[2].text == "The job has ended, but nobody is in the audience."
-    assert job_ended(empty, [now_change(exits=True)])[2].text == "Amazon has applied the change."
-    rejected = job_ended(JobReport("FAILED", rejected={"m1": "no"}), [entered])
-    assert rejected[2].text == "Amazon's job rejected the record: no."
-
-
-def test_an_upload_before_the_row_was_written_is_ignored(deployment: Deployment) -> None:
-    entered = now_change()
-    uploaded(deployment, "job-of-an-earlier-change")
-    followed = Followed(deployment, entered, steps=[lambda: time.sleep(1.1), lambda: deployment.record(entered)])
-    (end,) = followed.run(timeout=20)
-    assert (followed.places, end.ending) == (["table"], "timeout")
-
-
-def test_a_repeated_event_is_followed_to_its_new_upload(deployment: Deployment, job: Job) -> None:
-    entered, job_id = now_change(), job("m1")
-    state = apply_changes(None, [entered], now=int(time.time()) - 60, timing=Timing(900)).state
-    deployment.session().members.write([state])
-    deployment.logs._now = lambda: time.time() - 60
-    uploaded(deployment, "the-first-one")
-    deployment.logs._now = time.time
-    followed = Followed(deployment, entered, steps=[lambda: None, lambda: uploaded(deployment, job_id)])
-    (end,) = followed.run()
-    assert (end.ending, followed.hops[1].facts["jobId"]) == ("done", job_id)
-    assert "known before, and sent again" in followed.hops[0].text
-
-
-def test_a_job_of_an_earlier_change_is_ignored(deployment: Deployment, job: Job) -> None:
-    entered, first, second = now_change(), job("m1"), job("m1")
-    deployment.record(entered)
-    uploaded(deployment, first)
-    followed = Followed(deployment, entered, steps=[lambda: uploaded(deployment, second)], earlier_jobs={first})
-    followed.run()
-    assert followed.hops[1].facts["jobId"] == second
-
-
-def test_times_are_compared_by_the_stacks_clock(deployment: Deployment, job: Job) -> None:
-    entered, job_id = now_change(), job("m1")
-    deployment.record(entered)
-    uploaded(deployment, job_id)
-    followed = Followed(deployment, entered, steps=[], later=3_600, ahead=-3_600)
-    (end,) = followed.run()
-    assert end.ending == "done"
-    assert all(hop.after < 60 for hop in followed.hops)
-
-
-def test_a_newer_change_ends_following_as_superseded(deployment: Deployment) -> None:
-    older = change("m1", at=1_000)
-    deployment.record(replace(older, at=2_000, message_id="newer"))
-    followed = Followed(deployment, older, steps=[])
-    (end,) = followed.run()
-    assert (followed.places, end.ending, end.is_good) == (["table"], "superseded", True)
-
-
-def test_an_exit_without_identifiers_ends_following_as_superseded(deployment: Deployment) -> None:
-    left = now_change(exits=True)
-    left.record["hashedPII"].clear()
-    deployment.record(left)
-    (end,) = Followed(deployment, left, steps=[]).run()
-    assert (end.ending, "nothing to remove" in end.text) == ("superseded", True)
+def hinder(deployment: Deployment, job_id: str, step: str) -> None:
+    match step.split():
+        case ["throttled", audience_id]:
+            failed = {"deferred": ["throttled"], "audience_ids": [audience_id], "parked": {}}
+            deployment.log("Worker", "delivery incomplete", **failed)
+        case ["pause"]:
+            deployment.stack.service("lambda").event_source = "Disabled"
+        case ["503"]:
+            fault = {"match": {"path": f"/amc/audiences/records/{job_id}"}, "do": {"status": 503}, "times": 1}
+            requests.put(f"{deployment.amazon}/sandbox/faults", json=[fault], timeout=5).raise_for_status()
+        case ["ttl", "0"]:
+            deployment.session().amazon.update_audience(AUDIENCE.audience_id, {"metadata": {"ttl": 0}})
+        case ["second"]:
+            time.sleep(1.1)
 
 
 def park(deployment: Deployment, parked: MembershipChange) -> None:
@@ -496,71 +407,96 @@ def park(deployment: Deployment, parked: MembershipChange) -> None:
     deployment.log("Worker", "delivery incomplete", parked={"access_denied": 1}, audience_ids=[parked.audience_id])
 
 
-def test_a_parked_change_ends_following_with_its_reason(deployment: Deployment) -> None:
-    entered = now_change()
-    deployment.record(entered)
-    (end,) = Followed(deployment, entered, steps=[lambda: park(deployment, entered)]).run()
-    assert (end.ending, end.is_good) == ("parked", False)
-    assert "access_denied: refused" in end.text
-    assert end.remedy.startswith(reasons.parked("access_denied").remedy)
-
-
-def test_a_parked_change_of_another_member_does_not_end_following(deployment: Deployment) -> None:
-    (end,) = Followed(deployment, now_change(), steps=[lambda: park(deployment, change("m2"))]).run(timeout=20)
-    assert (end.ending, "still in the change queue" in end.text) == ("timeout", True)
+WHOLE, APPLIED = "table, upload its-job, job SUCCEEDED, ", "Amazon has applied the change. "
+NOBODY = "The job has ended, but nobody is in the audience. Its time to live is 0: *"
+KEPT = f"{NOBODY}. Run `audience-sync audiences update {ID} --ttl-days 397`."
+PARKED = f"*access_denied: refused. {reasons.parked('access_denied').remedy}*"
+THROTTLED, WITHOUT_JOB = "*Amazon asks the stack to slow down (429)*", "*does not report when it takes effect*"
+PAUSED = "Delivery is paused: the worker's event source is disabled. *"
 
 
 @pytest.mark.parametrize(
-    ("audience_id", "told"), [(AUDIENCE.audience_id, ["throttled"]), ("2", [])], ids=["the audience", "another one"]
+    ("steps", "story", "told"),
+    [
+        pytest.param("| -, row, upload other 2, upload its-job", f"{WHOLE}done", APPLIED, id="each hop in its turn"),
+        pytest.param("sent before | -, upload its-job", f"again {WHOLE}done", APPLIED, id="a repeated event"),
+        pytest.param("row, upload earlier | upload its-job", f"{WHOLE}done", APPLIED, id="a job of an earlier change"),
+        pytest.param("row, upload its-job, 503 |", f"{WHOLE}done", APPLIED, id="an error that passes"),
+        pytest.param("ttl 0, row, upload its-job |", f"{WHOLE}rejected", KEPT, id="an enter that Amazon does not keep"),
+        pytest.param("row, upload no-job |", "table, upload no-job, rejected", "*does not know the job*", id="no job"),
+        pytest.param("upload early | second, row", "table, timeout", "*", id="an upload before the row was written"),
+        pytest.param("newer |", "table, superseded", "Superseded by a newer change *", id="a newer change"),
+        pytest.param("row | park it", "table, parked", PARKED, id="parked, with its reason"),
+        pytest.param("| park m2", "timeout", "*still in the change queue*", id="another member is parked"),
+        pytest.param("pause |", "paused, blocked", PAUSED, id="a blocker that needs a person"),
+        pytest.param(f"| throttled {ID}", "throttled, timeout", THROTTLED, id="a blocker of the audience"),
+        pytest.param("| throttled 2", "timeout", "*still in the change queue. *", id="a blocker of another one"),
+        pytest.param("| row, upload in-1 adm-1", "table, upload in-1, done", WITHOUT_JOB, id="a dataset"),
+        pytest.param("| row, upload - adm-1", "table, upload -, done", WITHOUT_JOB, id="a dataset, without an id"),
+        pytest.param("bare row |", "table, superseded", "*nothing to remove. *", id="an exit without identifiers"),
+    ],
 )
-def test_a_blocker_of_the_audience_is_printed_once_and_at_the_timeout(
-    deployment: Deployment, audience_id: str, told: list[str]
+def test_a_change_is_followed_to_its_end(
+    deployment: Deployment, job_id: str, steps: str, story: str, told: str
 ) -> None:
-    failed = {"deferred": ["throttled"], "audience_ids": [audience_id], "parked": {}}
-    steps: list[Callable[[], None]] = [lambda: deployment.log("Worker", "delivery incomplete", **failed)]
-    followed = Followed(deployment, now_change(), steps=steps)
-    (end,) = followed.run(timeout=60)
-    assert [blocker.reason for blocker in followed.blockers] == told
-    assert ("Amazon asks the stack to slow down (429)" in end.text) is bool(told)
+    """`steps` happen before it is followed, and then one in each pause; `story` are blockers, hops and the end."""
+    entered = now_change(exits="bare" in steps)
+    if "adm-1" in steps:
+        entered = replace(entered, audience_id="adm-1", destination=ads_data_manager())
+    before, meanwhile = ([*map(str.strip, part.split(","))] for part in steps.split("|"))
+    for step in before:
+        act(deployment, entered, job_id, step)
+    followed = Followed(
+        deployment,
+        entered,
+        steps=[partial(act, deployment, entered, job_id, step) for step in meanwhile],
+        earlier_jobs=["earlier", NO_UPLOAD_ID],
+    )
+    (end,) = followed.run()
+    parts = [*(each.reason for each in followed.blockers), *map(in_short, followed.hops), end.ending]
+    assert ", ".join(parts).replace(job_id, "its-job") == story
+    assert fnmatchcase(f"{end.text} {end.remedy}", told)
+    assert end.is_good == (end.ending in ("done", "superseded"))
+    assert [hop.after for hop in followed.hops] == sorted(hop.after for hop in followed.hops)
 
 
-def test_a_blocker_that_needs_a_person_ends_following(deployment: Deployment) -> None:
-    deployment.stack.service("lambda").event_source = "Disabled"
-    followed = Followed(deployment, now_change(), steps=[])
-    (end,) = followed.run(timeout=3_000)
-    assert (end.ending, end.text) == ("blocked", "Delivery is paused: the worker's event source is disabled.")
-    assert len(followed.blockers) == 1
+def in_short(hop: "Hop") -> str:
+    again = "again " if "known before, and sent again" in hop.text else ""
+    about = hop.facts.get({"upload": "jobId", "job": "state"}.get(hop.place, ""), "")
+    return f"{again}{hop.place} {about}".strip()
 
 
-def test_an_unknown_job_ends_following_as_rejected(deployment: Deployment, job: Job) -> None:
+@pytest.mark.parametrize(
+    ("report", "exits", "text"),
+    [
+        (JobReport("SUCCEEDED", sizes=Sizes(received=0)), False, "The job has ended, but nobody is in the audience."),
+        (JobReport("SUCCEEDED", sizes=Sizes(received=0)), True, "Amazon has applied the change."),
+        (JobReport("FAILED", rejected={"m1": "no"}), False, "Amazon's job rejected the record: no."),
+    ],
+)
+def test_an_enter_that_amazon_does_not_keep_is_not_called_applied(report: JobReport, exits: bool, text: str) -> None:
+    assert job_ended(report, [now_change(exits=exits)])[2].text == text
+
+
+def test_times_are_compared_by_the_stacks_clock(deployment: Deployment, job_id: str) -> None:
     entered = now_change()
-    job("m1")
     deployment.record(entered)
-    uploaded(deployment, "no-such-job")
-    (end,) = Followed(deployment, entered, steps=[]).run()
-    assert (end.ending, "does not know the job" in end.text) == ("rejected", True)
+    uploaded(deployment, job_id)
+    followed = Followed(deployment, entered, steps=[], later=3_600, ahead=-3_600)
+    (end,) = followed.run()
+    assert end.ending == "done"
+    assert all(hop.after < 60 for hop in followed.hops)
 
 
-def test_the_changes_of_several_audiences_are_followed_together(deployment: Deployment, job: Job) -> None:
+def test_the_changes_of_several_audiences_are_followed_together(deployment: Deployment, job_id: str) -> None:
     first, second = now_change(), change("m1", audience_id="2", at=1_000)
     deployment.record(first, replace(second, at=2_000, message_id="newer"))
-    uploaded(deployment, job("m1"))
+    uploaded(deployment, job_id)
     followed = Followed(deployment, first, second, steps=[])
     ends = followed.run()
     assert [end.ending for end in ends] == ["done", "superseded"]
     told = [*(end.text for end in ends), *(hop.text for hop in followed.hops)]
     assert {text.partition(":")[0] for text in told} == {f"audience {first.audience_id}", "audience 2"}
-
-
-def test_a_temporary_error_does_not_end_following(deployment: Deployment, job: Job) -> None:
-    entered, job_id = now_change(), job("m1")
-    deployment.record(entered)
-    uploaded(deployment, job_id)
-    fault = {"match": {"path": f"/amc/audiences/records/{job_id}"}, "do": {"status": 503}, "times": 1}
-    requests.put(f"{deployment.amazon}/sandbox/faults", json=[fault], timeout=5).raise_for_status()
-    followed = Followed(deployment, entered, steps=[])
-    (end,) = followed.run()
-    assert (followed.places, end.ending) == (["table", "upload", "job"], "done")
 
 
 def test_a_missing_table_ends_following(deployment: Deployment) -> None:
@@ -581,23 +517,17 @@ def test_recorded_rows_are_not_read_again(deployment: Deployment) -> None:
     assert followed.hops[0].facts["recorded"] == 2
 
 
-def test_the_progress_bar_names_the_next_hop(deployment: Deployment) -> None:
+def test_the_progress_bar_names_the_next_hop_and_amazon_is_asked_less_often_than_aws(deployment: Deployment) -> None:
     deployment.send("ChangeQueue", "{}")
     entered, hints = now_change(), list[str]()
     steps = [lambda: deployment.record(entered), lambda: uploaded(deployment, "job-1")]
-    followed = Followed(deployment, entered, steps=steps)
+    followed = Followed(deployment, entered, steps=steps)._following
+    ways, deployment.stack.local = followed._ways, None
+    assert followed._pause(ways) == following.PAUSE
     with suppress(AudienceSyncError):  # Amazon is not connected here
-        followed._following.run(20, lambda: hints.append(followed._following.hint))
+        followed.run(20, lambda: hints.append(followed.hint))
     assert hints == ["waiting for the worker, 1 message in the change queue", "waiting for the upload"]
-
-
-def test_amazon_is_asked_less_often_than_aws(deployment: Deployment) -> None:
-    followed = Followed(deployment, now_change(), steps=[])
-    deployment.stack.local = None
-    (way,) = followed._following._ways
-    assert followed._following._pause([way]) == following.PAUSE
-    way.job_id = "job-1"
-    assert followed._following._pause([way]) == following.PAUSE_AT_AMAZON
+    assert followed._pause(ways) == following.PAUSE_AT_AMAZON
 
 
 @pytest.mark.parametrize(

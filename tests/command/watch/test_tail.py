@@ -30,12 +30,21 @@ DELIVERED = METRICS | {"ChangesDelivered": [2.0], "ChangesSuperseded": [1.0]}
 
 
 REJECTED = {"message": "event rejected", "reason": "time_ahead", "message_id": "personas_1"}
+BY_ONE, HAS_DENIED = REJECTED | {"audience_id": "7"}, "consent_denied: the person has denied consent"
+ACCEPTED = METRICS | {"EventsAccepted": [2.0, 1.0], "EventsIgnored": [1.0], "EventsRejected": [4.0]}
+WITHOUT = UNAUTHORIZED | {"RequestsWithoutCredential": [1.0]}
+NO_TOKEN = {"message": "token refresh failed", "reason": "not_connected"}
+NOT_YET = "not_connected: Amazon is not connected yet"
+IS_REFUSED = "authorization_refused: Amazon refuses the stored authorization (invalid_grant, invalid_client)"
 DENIED = {"message": "consent denied", "reason": "consent_denied", "message_id": "personas_1"}
 OF_A_REQUEST = {"message": "events rejected", "rejected": 4, "by_reason": {"time_ahead": 4}}
 OF_A_LARGE_ONE = OF_A_REQUEST | {"rejected": 150, "by_reason": {"time_ahead": 149, "no_identifier": 1}}
+MORE = "50 more events of the same request; all its rejections: 149 time_ahead, 1 no_identifier"
+OF_JOB = "audience 1, 2 records parked, hashes of 2 members erased, job job-1"
 TOO_LARGE = {"message": "request refused", "status": 413, "reason": "too_large", "detail": "over 4500000 bytes"}
 UPLOADED = {"message": "upload accepted", "audience_id": "1", "job_id": "job-1", "records": 2}
 INCOMPLETE: dict[str, Any] = {"message": "delivery incomplete", "waits_since": 1_799_999_940, "audience_ids": ["1"]}
+REFUSED = INCOMPLETE | {"deferred": ["authorization_refused"], "waits_since": 2**60, "audience_ids": []}
 FAILED = {
     "uploads_failed": {"throttled": 1},
     "parked": {"request_rejected": 2},
@@ -49,33 +58,14 @@ NEW = {"message": "something new", "level": "WARNING", "location": "x:1", "reaso
 @pytest.mark.parametrize(
     ("function", "fields", "expected"),
     [
-        pytest.param(
-            "Ingest",
-            METRICS | {"EventsAccepted": [2.0, 1.0], "EventsIgnored": [1.0], "EventsRejected": [4.0]},
-            ["accepted: 3 events accepted, 1 ignored"],
-            id="accepted: one line of metrics for each request",
-        ),
+        pytest.param("Ingest", ACCEPTED, ["accepted: 3 events accepted, 1 ignored"], id="accepted: of a request"),
         pytest.param("Ingest", REJECTED, [f"rejected: {AHEAD}"], id="rejected: with its message id"),
-        pytest.param(
-            "Ingest", REJECTED | {"audience_id": "7"}, [f"rejected: {AHEAD}, only by audience 7"], id="by one audience"
-        ),
-        pytest.param(
-            "Ingest", DENIED, ["denied: consent_denied: the person has denied consent. personas_1"], id="denied"
-        ),
+        pytest.param("Ingest", BY_ONE, [f"rejected: {AHEAD}, only by audience 7"], id="rejected: by one audience"),
+        pytest.param("Ingest", DENIED, [f"denied: {HAS_DENIED}. personas_1"], id="denied"),
         pytest.param("Ingest", OF_A_REQUEST, [], id="rejected: the sum of lines that are shown already"),
-        pytest.param(
-            "Ingest",
-            OF_A_LARGE_ONE,
-            ["rejected: 50 more events of the same request; all its rejections: 149 time_ahead, 1 no_identifier"],
-            id="rejected: more than have lines of their own",
-        ),
+        pytest.param("Ingest", OF_A_LARGE_ONE, [f"rejected: {MORE}"], id="rejected: more than have lines of their own"),
         pytest.param("Ingest", UNAUTHORIZED, ["refused: 401: request with a credential that does not match"], id="key"),
-        pytest.param(
-            "Ingest",
-            UNAUTHORIZED | {"RequestsWithoutCredential": [1.0]},
-            ["refused: 401: request with no credential"],
-            id="refused: Segment without a key",
-        ),
+        pytest.param("Ingest", WITHOUT, ["refused: 401: request with no credential"], id="refused: no key"),
         pytest.param("Ingest", TOO_LARGE, ["refused: 413: too_large, over 4500000 bytes"], id="refused: too large"),
         pytest.param("Worker", UPLOADED, ["upload: 2 records to audience 1, job job-1"], id="upload"),
         pytest.param("Worker", DELIVERED, ["delivered: 2 changes delivered, 1 superseded"], id="delivered"),
@@ -90,24 +80,9 @@ NEW = {"message": "something new", "level": "WARNING", "location": "x:1", "reaso
             ],
             id="failed, parked and waiting",
         ),
-        pytest.param(
-            "Worker",
-            INCOMPLETE | {"deferred": ["authorization_refused"], "waits_since": 2**60, "audience_ids": []},
-            ["waits: authorization_refused: Amazon refuses the stored authorization (invalid_grant, invalid_client)"],
-            id="waiting for a person, and a time that cannot be",
-        ),
-        pytest.param(
-            "Jobs",
-            ENDED | PARTLY,
-            ["job: PARTIALLYSUCCEEDED (ended), audience 1, 2 records parked, hashes of 2 members erased, job job-1"],
-            id="job",
-        ),
-        pytest.param(
-            "Refresh",
-            {"message": "token refresh failed", "reason": "not_connected"},
-            ["token: not_connected: Amazon is not connected yet. Run `audience-sync connect`."],
-            id="no token",
-        ),
+        pytest.param("Worker", REFUSED, [f"waits: {IS_REFUSED}"], id="waiting for a person, and a time that cannot be"),
+        pytest.param("Jobs", ENDED | PARTLY, [f"job: PARTIALLYSUCCEEDED (ended), {OF_JOB}"], id="job"),
+        pytest.param("Refresh", NO_TOKEN, [f"token: {NOT_YET}. Run `audience-sync connect`."], id="no token"),
         pytest.param("Worker", NEW, ["warning: something new reason=new"], id="a warning without a form of its own"),
         pytest.param("Ingest", {"message": "credential used", "level": "INFO", "entry": "eventKey"}, [], id="other"),
         pytest.param("Ingest", {"type": "platform.start"}, [], id="a line of Lambda's own"),
@@ -123,15 +98,12 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
     max_leaves=6,
 )
-FIELDS = (
-    "reason by_reason records parked erased uploads_failed deferred waits_since audience_ids audience_id job_id state "
-    "level _aws"
-)
+FIELDS = "reason by_reason records parked erased uploads_failed deferred waits_since audience_ids audience_id job_id"
 
 
 @given(
     message=st.sampled_from([*_READERS, "", "something new"]),
-    fields=st.dictionaries(st.sampled_from([*FIELDS.split(), "EventsAccepted"]), ANYTHING),
+    fields=st.dictionaries(st.sampled_from([*FIELDS.split(), "state", "level", "_aws", "EventsAccepted"]), ANYTHING),
 )
 def test_unknown_log_lines_raise_no_error(message: str, fields: dict[str, Any]) -> None:
     for entry in entries(LogLine(0, "Worker", {"message": message} | fields)):
@@ -159,11 +131,8 @@ def test_every_message_with_a_reader_is_logged_by_a_function() -> None:
     ],
 )
 def test_filters_are_combined(selection: dict[str, str], kinds: list[str]) -> None:
-    lines = [
-        LogLine(1, "Ingest", REJECTED),
-        LogLine(2, "Worker", UPLOADED),
-        LogLine(3, "Worker", {"message": "delivery incomplete", "parked": {"access_denied": 1}, "audience_ids": ["1"]}),
-    ]
+    logged: list[dict[str, Any]] = [REJECTED, UPLOADED, INCOMPLETE | {"parked": {"access_denied": 1}}]
+    lines = [LogLine(at, "Worker", fields) for at, fields in enumerate(logged)]
     assert [entry.kind for entry in selected(lines, **selection)] == kinds
 
 
@@ -216,16 +185,12 @@ class FailingFollower:
         return answer
 
 
-def test_a_temporary_error_does_not_end_tail() -> None:
-    notes: list[str] = []
-    follower: Any = FailingFollower([], Unavailable("CloudWatch Logs does not answer: x"), [LogLine(1, "Jobs", {})])
+def test_a_temporary_error_does_not_end_tail_but_in_the_first_read() -> None:
+    notes, silent = list[str](), Unavailable("CloudWatch Logs does not answer: x")
+    follower: Any = FailingFollower([], silent, [LogLine(1, "Jobs", {})], silent)
     found = batches(follower, lambda: None, notes.append, once=False)
     assert [len(next(found)) for _ in range(3)] == [0, 0, 1]
     assert notes == ["CloudWatch Logs does not answer: x. Trying again."]
-
-
-def test_an_error_in_the_first_read_ends_tail() -> None:
-    follower: Any = FailingFollower(Unavailable("CloudWatch Logs does not answer: x"))
     with pytest.raises(Unavailable):
         next(batches(follower, lambda: None, print, once=False))
 
