@@ -12,8 +12,6 @@ from audience_sync.amazon_ads.redaction import _FIELDS, _WORDS, MAX_QUOTED, reda
 from tests.support.sandbox_bodies import REFUSED_AUDIENCES, REFUSED_UPLOADS, Row
 
 USEFUL = [
-    "Value at 'records.17.member.externalUserId' failed to satisfy constraint",
-    "/records/17/hashedPII/0/email: invalid",
     "Unauthorized",
     "Too Many Requests",
     "Request Entity Too Large",
@@ -66,6 +64,14 @@ def test_a_message_of_known_words_is_kept(message: str) -> None:
             "externalUserId does not match ^[0-9a-zA-Z\\-\\_]{1,128}$",
             "externalUserId does not match …",
             id="a pattern",
+        ),
+        pytest.param(
+            "Value at 'records.17.member.externalUserId' failed to satisfy constraint",
+            "Value at 'records.17.member.externalUserId' failed to satisfy constraint",
+            id="a path with points",
+        ),
+        pytest.param(
+            "/records/17/hashedPII/0/email: invalid", "/records/17/hashedPII/0/email: invalid", id="a pointer"
         ),
         pytest.param("two\n requests\x1f\t and more", "two requests and more", id="on one line"),
         pytest.param("value " * 100, ("value " * 100)[:MAX_QUOTED], id="cut"),
