@@ -193,6 +193,23 @@ def test_enters_do_not_wait_for_acceptance_and_are_repeated_after_a_late_one(sta
     assert {row(stack, each).newest.exits for each in (A, B)} == {False}
 
 
+@pytest.mark.parametrize("hours_of_503", [0, 2.5, 3.9, 5])
+def test_a_returned_person_is_entered_once_a_late_deletion_has_taken_effect(
+    stack: MemoryStack, hours_of_503: float
+) -> None:
+    """Enters wait for four hours. Amazon takes two to delete, also if it accepts the deletion in the last of them."""
+    stack.deliver(enter("a@b.co", at=1))
+    long_ago(stack)
+    stack.amazon.deletion_fails = ServiceUnavailable("503")
+    stack.deliver(notice(2))
+    stack.deliver(enter("b@b.co", at=3))
+    hours(stack, hours_of_503)
+    stack.amazon.deletion_fails = None
+    hours(stack, 24)
+    assert (len(stack.amazon.deleted), held(stack)) == (1, ["m1"])
+    assert row(stack, A).enter_sent >= last_accepted([stack.everywhere()]) // 1000 + EFFECTIVE
+
+
 def test_a_returned_person_is_entered_again_after_the_deletion_of_a_late_notice(stack: MemoryStack) -> None:
     """The row of a had an exit newer than the second notice long before, so it does not wait for its deletion."""
     stack.deliver(enter("a@b.co", at=1), enter("a@b.co", at=1, to=B))

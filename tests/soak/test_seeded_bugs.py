@@ -103,7 +103,7 @@ BUGS: list[tuple[str, object, str, object, str]] = [  # each with a profile
     (
         "enter nobody again after a late deletion",
         people_deletion,
-        "entered_again",
+        "after_deletion",
         lambda state, *_: state,
         "deletions-refused",
     ),

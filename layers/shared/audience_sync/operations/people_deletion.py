@@ -14,12 +14,12 @@ from typing import NamedTuple, Protocol
 
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.bisection import BISECTABLE_STATUSES, SAMPLE_SIZE, sample
-from audience_sync.clock import CLOCKS_APART, Clock, to_seconds
+from audience_sync.clock import Clock, to_seconds
 from audience_sync.errors import InvalidRequest, MovedOn, OutOfTime, RequestRejected, TransientError
 from audience_sync.members.erasure.review import (
     CLAIM,
     Review,
-    entered_again,
+    after_deletion,
     enters_wait_until,
     is_past_due,
     next_review,
@@ -118,7 +118,7 @@ class PeopleDeletion:
             else:
                 report.accepted += len(some)
                 asked_for = {person: people[person] for person in some}
-                unread = self._enter_again(asked_for, asked, report, deadline)
+                unread = self._keep_apart(asked_for, asked, report, deadline)
                 known = {person: each for person, each in asked_for.items() if person not in unread}
                 self._record(known, written, asked, report, deadline)
         return report
@@ -193,27 +193,24 @@ class PeopleDeletion:
         for body, delay in deletion_messages(due, self._clock.now(), attempts):
             self._context.jobs.send([body], deadline=deadline, delay=delay)
 
-    def _enter_again(
+    def _keep_apart(
         self, people: Mapping[str, _Person], asked: int, report: DeletionReport, deadline: float
     ) -> set[str]:
-        """Have members of datasets entered again who may have been entered before an accepted deletion.
+        """Keep an accepted deletion apart from enters that do not wait until it has taken effect, whoever sends them.
 
         Returns people with a row that cannot be read, whose deletion is not recorded: the check of erasures asks again.
         """
         table, timing = self._context.members, self._context.timing
-        entered_since = [
-            person
-            for person, each in people.items()
-            if enters_wait_until(*each, timing) < to_seconds(asked) + CLOCKS_APART
-        ]
-        if not entered_since:
+        in_effect_by = to_seconds(asked) + timing.effective_after
+        late = [person for person, each in people.items() if enters_wait_until(*each, timing) < in_effect_by]
+        if not late:
             return set()
-        states, damaged = table.readable((each, person) for each in self._datasets() for person in entered_since)
-        changed = update(table, states, lambda state: entered_again(state, to_seconds(asked), timing))
+        states, damaged = table.readable((each, person) for each in self._datasets() for person in late)
+        changed = update(table, states, lambda state: after_deletion(state, to_seconds(asked), timing))
         after = states | {state.member: state for _, state in changed}
         for bodies, delay in repetition_messages(with_due(after.values(), timing), self._clock.now()):
             self._context.changes.send(bodies, deadline=deadline, delay=delay)
-        report.entered_again += len(changed)
+        report.entered_again += sum(not state.newest.exits for _, state in changed)
         report.unread |= {error.partition for error in damaged.values()}
         return {person for _, person in damaged}
 

@@ -11,7 +11,7 @@ from audience_sync.members.erasure.review import (
     CLAIM,
     PersonRow,
     Review,
-    entered_again,
+    after_deletion,
     enters_wait_until,
     is_past_due,
     last_accepted,
@@ -376,20 +376,15 @@ BACK = inside(enter_sent=NOW + 5 * HOUR, removals_effective_by=NOW + 4 * HOUR)
 
 
 @pytest.mark.parametrize(
-    ("state", "again"),
+    "state",
     [
-        pytest.param(BACK, True, id="in, and entered before"),
-        pytest.param(
-            replace(BACK, enter_sent=ASKED + 120), True, id="in, and perhaps entered before, if clocks differ"
-        ),
-        pytest.param(replace(BACK, enter_sent=ASKED + 121), False, id="entered afterwards"),
-        pytest.param(replace(BACK, removals_effective_by=ASKED), False, id="an enter is due anyway"),
-        pytest.param(
-            replace(BACK, enter_sent=ASKED, removals_effective_by=ASKED), True, id="entered as soon as it was due"
-        ),
-        pytest.param(left(enter_sent=NOW + 5 * HOUR), False, id="out"),
+        pytest.param(BACK, id="in, and entered before"),
+        pytest.param(replace(BACK, enter_sent=ASKED + 121), id="entered while it may take effect"),
+        pytest.param(replace(BACK, removals_effective_by=ASKED), id="an enter is due anyway, but too early"),
+        pytest.param(left(enter_sent=NOW + 5 * HOUR), id="out: the next enter waits"),
     ],
 )
-def test_a_member_entered_before_the_deletion_is_entered_again_after_it(state: MemberState, again: bool) -> None:
-    after = entered_again(state, ASKED, DATASET)
-    assert after == (replace(state, removals_effective_by=ASKED + 7_320) if again else state)
+def test_an_accepted_deletion_counts_as_a_removal(state: MemberState) -> None:
+    assert after_deletion(state, ASKED, DATASET) == replace(state, removals_effective_by=ASKED + 7_320)
+    later = replace(state, removals_effective_by=ASKED + 7_321)
+    assert after_deletion(later, ASKED, DATASET) == later

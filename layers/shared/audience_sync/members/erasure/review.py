@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from audience_sync.clock import CLOCKS_APART, to_seconds
+from audience_sync.clock import to_seconds
 from audience_sync.members.erasure_steps import ErasureStep, StepKind, has_end, notices_in, with_step
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import Audience, Destination, Member, Version
@@ -137,20 +137,16 @@ def enters_wait_until(everywhere: MemberState, rows: Iterable[MemberState | None
     return min([to_seconds(_recorded(everywhere)) + timing.after_notice, *waits])
 
 
-def entered_again(state: MemberState, asked: float, timing: Timing) -> MemberState:
-    """Count a deletion as a removal, so that a member of a dataset who was entered before it is entered again.
-
-    Enters wait for a deletion, but not for ever.
+def after_deletion(state: MemberState, asked: float, timing: Timing) -> MemberState:
+    """Count an accepted deletion as a removal: an enter waits until it has taken effect, or is sent again then.
 
     Args:
         state: the person's row in a dataset.
         asked: epoch seconds; right before the request.
         timing: how long Amazon may take.
     """
-    is_due_anyway = state.enter_sent < state.removals_effective_by >= asked
-    if state.newest.exits or state.enter_sent > asked + CLOCKS_APART or is_due_anyway:
-        return state
-    return replace(state, removals_effective_by=round(asked + timing.effective_after))
+    in_effect_by = round(asked + timing.effective_after)
+    return replace(state, removals_effective_by=max(state.removals_effective_by, in_effect_by))
 
 
 def _recorded(everywhere: MemberState) -> int:
