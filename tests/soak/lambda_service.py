@@ -188,10 +188,11 @@ class Lambda:
                     poller.queue.delete(record["receiptHandle"], now=self._clock.now)
                 elif record["messageId"] not in back:
                     poller.queue.recounts.add([record["body"]])
-        else:  # it may have put changes back before it was stopped
+        else:  # it may have put changes back and queued exits, before it was stopped, and not counted them
             for act, record in product(poller.queue.on_end, invocation.event["Records"]):
                 act(record["body"], False)
             poller.queue.recounts.add(record["body"] for record in invocation.event["Records"])
+            poller.queue.recounts.add(invocation.stored.get(poller.queue.name, []))
         self._plan_next(poller)
 
     def pause(self, function: str, *, is_paused: bool) -> None:
