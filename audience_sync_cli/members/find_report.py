@@ -51,7 +51,10 @@ def answer(report: Mapping[str, Any]) -> str:
     if report["unread"]:
         return "Not all of the stored data could be read: this says nothing about what is not listed."
     if report["people"] or report["events"]:
-        return f"Stored: the data of {counted(len(report['people']), 'external user id')}, as stated above."
+        ids, events = len(report["people"]), len(report["events"])
+        people = [f"the data of {counted(ids, 'external user id')}"] if ids else []
+        letters = [f"{counted(events, 'event')} in the dead letters"] if events else []
+        return f"Stored: {' and '.join(people + letters)}, as stated above."
     now = datetime.fromisoformat(report["reportedAt"])
     again, backups = now + timedelta(seconds=QUEUES), now + timedelta(days=report["backupDays"])
     kinds = " and ".join(sorted({each["kind"] for each in report["values"]}))

@@ -138,6 +138,18 @@ def test_both_dead_letter_queues_are_searched_and_notices_of_ids(deployment: Dep
     drops = f"parked drop --id {event['messageId']}"
     said = ("1 email\n  Dead letters  2", "Notice or denial  1970-01-01 00:00", drops)
     assert [each for each in said if each not in shown] == []
+    assert document["answer"] == (
+        "Stored: the data of 2 external user ids and 1 event in the dead letters, as stated above."
+    )
+
+
+@pytest.mark.usefixtures("event_queue")
+def test_a_value_that_dead_events_alone_hold_is_stored_in_them_and_not_in_no_person(
+    deployment: Deployment, search: Search
+) -> None:
+    deployment.send("EventsDeadLetterQueue", '{"userId":"x","traits":{"email":"late@example.com"}}')
+    answer = search("late@example.com", as_json=True).json["answer"]
+    assert answer == "Stored: 1 event in the dead letters, as stated above."
 
 
 @pytest.mark.usefixtures("event_queue")
