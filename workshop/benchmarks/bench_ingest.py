@@ -3,8 +3,7 @@
 From the bytes of a request body to finished messages: `intake.changes_from` and `messages.pack`. All parts run by
 turns, so that what else happens on the machine meets all of them; the figures are medians, with the quartiles.
 Segment's part is its published package under Node; it needs `node`, and its packages as tests/e2e/segment installs
-them. The floor is what no way of doing it can leave out: parse, eight digests, serialize, by the fastest libraries. At
-the end comes what the worker costs for each member, as bench_worker.py measures it.
+them. The floor is what no way of doing it can leave out: parse, eight digests, serialize, by the fastest libraries.
 """
 
 import argparse
@@ -219,18 +218,10 @@ def measure(rounds: int, codes: tuple[str, ...], segment: Segment | None) -> dic
     }
 
 
-def worker() -> dict[str, Any]:
-    """What the worker costs for each member. It is measured in a process of its own, which keeps to one processor."""
-    command = [sys.executable, "-m", "workshop.benchmarks.bench_worker"]
-    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="What ingest costs for each event, beside Segment's own code.")
     parser.add_argument("--rounds", type=int, default=9, help="runs of each part (default 9)")
     parser.add_argument("--no-segment", action="store_true", help="leave Segment's code out")
-    parser.add_argument("--no-worker", action="store_true", help="leave the worker out")
     parser.add_argument("--record", action="store_true", help="keep the result and its chart, which the docs show")
     arguments = parser.parse_args()
     gc.set_threshold(YOUNG_OBJECTS)  # for all parts
@@ -242,8 +233,6 @@ def main() -> None:
             "21 countries": measure(arguments.rounds, tuple(COUNTRIES), segment),
             "US": measure(arguments.rounds, ("US",), segment),
         }
-    if not arguments.no_worker:
-        result["worker"] = worker()
     text = json.dumps(result, indent=1) + "\n"
     if arguments.record:
         RESULT.write_text(text)

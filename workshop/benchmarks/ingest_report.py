@@ -66,14 +66,4 @@ def tables(result: dict[str, Any]) -> str:
     lines += ["", "| step | 21 countries, µs | US, µs |", "| --- | --- | --- |"]
     for step, measured in result["21 countries"]["shares"].items():
         lines.append(f"| {step} | {measured['median']:.1f} | {result['US']['shares'][step]['median']:.1f} |")
-    lines += ["", *_worker(result["worker"])]
     return "\n".join(lines) + "\n"
-
-
-def _worker(scenarios: dict[str, Any]) -> Iterator[str]:
-    parts = list(next(iter(scenarios.values()))["parts"])
-    yield f"| the worker, for each member | µs | runs | {' | '.join(parts)} |"
-    yield "| --- | --- | --- |" + " --- |" * len(parts)
-    for name, cost in scenarios.items():
-        shares = " | ".join(f"{cost['parts'][part]:.0f}" for part in parts)
-        yield f"| {name} | {cost['median']:.0f} | {cost['low']:.0f} to {cost['high']:.0f} | {shares} |"

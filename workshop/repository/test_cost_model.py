@@ -27,7 +27,6 @@ from scripts.delivery_model import WORKER, Traffic, needs, worker
 from tests.support.cloud import AUDIENCE, EVENT_KEY, ROOT, Cloud, Context
 from tests.support.invocations import check_jobs, deliver
 from tests.support.markdown import paragraph
-from workshop.benchmarks import bench_worker
 from workshop.documents import dollars
 
 AUDIENCES = (AUDIENCE.audience_id, "418273650912345679")
@@ -123,10 +122,6 @@ def test_the_guide_states_how_many_metrics_are_charged() -> None:
     assert f"${cost.AUDIENCE:.2f} a month for an audience" in stated
     source = (ROOT / "functions/audit/handler.py").read_text()
     assert source.count(": Metric(") + source.count(": ours(") == cost.HOURLY_READS
-
-
-def test_the_model_assumes_the_changes_that_fit_into_one_invocation() -> None:
-    assert pytest.approx(bench_worker.MEMBERS, rel=0.01) == delivery.LAMBDA_EVENT // delivery.ESCAPED
 
 
 def test_the_readme_states_what_a_month_costs() -> None:
