@@ -132,7 +132,7 @@ class Operator:
         self._uncounted = Recounts()  # changes sent by a run that may not have counted them when it ends
         self._files = 0
         self._stated: dict[tuple[str, str], list[StatedChange]] = {}  # by audience and user of a queued change
-        self._queued: set[tuple[str, str]] = set()  # audience and message id of the changes of comparisons
+        self._queued: set[tuple[tuple[str, str], str]] = set()  # changes of comparisons; a later run numbers them anew
         self._patches = ExitStack()
 
     def __enter__(self) -> Self:
@@ -267,8 +267,8 @@ class Operator:
         for change in body["changes"] if isinstance(body.get("changes"), list) else ():
             place, message_id = (body["audienceId"], change["record"]["externalUserId"]), change["id"]
             stated = self._stated.get(place, [])
-            if not stated and message_id.startswith("compare-") and (place[0], message_id) not in self._queued:
-                self._queued.add((place[0], message_id))
+            if not stated and message_id.startswith("compare-") and (place, message_id) not in self._queued:
+                self._queued.add((place, message_id))
                 version = Version(change["at"], change["record"]["action"] == "DELETE", message_id)
                 stated = [StatedChange(place, version, frozenset(map(as_identity, change["record"]["hashedPII"])))]
                 self._simulation.traffic.state(stated)
