@@ -10,6 +10,7 @@ import requests
 
 from audience_sync_cli.dashboard.page import build_page
 from local import faults as fault_command
+from local.demo_traffic import REPEATED
 from local.example_audiences import EXAMPLE
 from local.resources import client
 from local.sample_profiles import Person, audience_event
@@ -53,8 +54,13 @@ def example(name: str) -> bytes:
 
 
 def send(stack: Stack, body: bytes) -> None:
+    """Send as Segment does, which repeats what a busy machine has no time for."""
     headers = {"Authorization": f"Bearer {stack.event_key}", "Content-Type": "application/json"}
-    requests.post(f"{stack.urls['api']}/v1/events", data=body, headers=headers, timeout=60)
+    url = f"{stack.urls['api']}/v1/events"
+    wait_until(
+        lambda: requests.post(url, data=body, headers=headers, timeout=60).status_code,
+        lambda status: status not in REPEATED,
+    )
 
 
 def entering(person: Person) -> bytes:
