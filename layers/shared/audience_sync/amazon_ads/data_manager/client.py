@@ -32,7 +32,6 @@ METRICS = "application/vnd.admmetrics.v1+json"
 MEMBERS = "application/vnd.admAudiences.v1+json"
 DELETION = "application/vnd.admDataDeletion.v1+json"
 NO_UPLOAD_ID = "-"  # in place of an id that Amazon does not promise; nothing can be asked with it anyway
-MAX_DELETIONS = 1_000  # people in one request
 _AS_MANAGER = "or deploy with the id of a manager account as DataManagerAccountId"
 _NO_DELETION = f"with a DSP account, Amazon deletes nobody: remove people in the Amazon Ads console, {_AS_MANAGER}"
 _NO_REVOCATION = f"with a DSP account, Amazon ends no share: end it in the Amazon Ads console, {_AS_MANAGER}"
@@ -125,7 +124,7 @@ class DataManager:
         """Request the deletion of people from all datasets, within 30 days. Amazon's answer is empty.
 
         Args:
-            people: 1 to MAX_DELETIONS external user ids. No hashes: they may also be another person's.
+            people: 1 to 1,000 external user ids. No hashes: they may also be another person's.
             timeout: seconds.
 
         Raises:
