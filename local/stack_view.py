@@ -72,4 +72,5 @@ def _summary(body: str) -> dict[str, Any]:
         return {"reason": Reason.UNREADABLE, "audienceId": None, "externalUserId": None}
     failure = dead_letter.failure.as_json() if dead_letter.failure else {"reason": Reason.RECEIVED_TOO_OFTEN}
     audience_id, external_user_id = change.member
-    return failure | {"audienceId": audience_id, "externalUserId": external_user_id, "action": change.record["action"]}
+    action = "DELETE" if change.exits else "CREATE"
+    return failure | {"audienceId": audience_id, "externalUserId": external_user_id, "action": action}

@@ -8,10 +8,9 @@ from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_
 from audience_sync.amazon_ads.advertiser_audiences.records import encode_record, frame_of
 from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.amazon_ads.record import Action, audience_record
 from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.errors import RequestRejected
-from audience_sync.members.membership import Audience, FilledBy
+from audience_sync.members.membership import Audience, FilledBy, Identity, MembershipChange
 from audience_sync_cli.frame.errors import NotConfirmed, OperatorError, TryLater
 from audience_sync_cli.frame.samples import CONSENT
 from audience_sync_cli.frame.screen import moment
@@ -29,11 +28,11 @@ def require_writable(session: Session, audience: Audience) -> None:
     member, refusal = f"audience-sync-test-{uuid4().hex[:8]}", ""
     with session.screen.progress("checking that Amazon accepts members from this client"):
         try:
-            job_id = session.amazon.send_records(_upload(audience, member, "CREATE")).job_id
+            job_id = session.amazon.send_records(_upload(audience, member, exits=False)).job_id
             try:
                 report = _ended(session, job_id)
             finally:
-                session.amazon.send_records(_upload(audience, member, "DELETE"))
+                session.amazon.send_records(_upload(audience, member, exits=True))
         except RequestRejected as error:
             refusal = str(error)
         else:
@@ -79,11 +78,21 @@ def next_steps(now: float, ttl: int | None) -> list[str]:
     ]
 
 
-def _upload(audience: Audience, member: str, action: Action) -> Upload:
+def _upload(audience: Audience, member: str, *, exits: bool) -> Upload:
     target = Target(audience.audience_id, destination_of_changes(audience))
     email = hashlib.sha256(f"{member}@example.com".encode()).hexdigest()
-    record = audience_record(member, action, [{"email": email}], audience.country, {"consent": {"amzn": CONSENT}})
-    return Upload(target, frame_of(target), (encode_record(record),))
+    change = MembershipChange(
+        audience.audience_id,
+        member,
+        target.destination,
+        at=0,
+        message_id="",
+        exits=exits,
+        identities=(Identity(0, {"email": email}),),
+        country=audience.country,
+        consent={"consent": {"amzn": CONSENT}},
+    )
+    return Upload(target, frame_of(target), (encode_record(change),))
 
 
 def _ended(session: Session, job_id: str) -> JobReport:

@@ -102,15 +102,15 @@ def with_outcome(
         why = "not a country code that Amazon accepts"
     elif field.name in _SIGNALS and call.kind is EventKind.EXIT:
         why = "a removal needs no consent"
-    elif field.name in _SIGNALS and changes and not _holds(changes[0].record["userConsent"], _SIGNALS[field.name]):
+    elif field.name in _SIGNALS and changes and not _holds(changes[0].consent, _SIGNALS[field.name]):
         why = _EMPTY_SIGNAL.get(field.name, "empty, or not a string")
     return FieldTrace(field.name, field.lookups, field.value, left_out=why)
 
 
 def _with_fates(values: Sequence[FieldTrace], changes: Sequence[MembershipChange]) -> tuple[FieldTrace, ...]:
     """Add why usable values of a list make no identity of their own."""
-    identities = changes[0].record["hashedPII"] if changes else []
-    sent = {digest for identity in identities for digest in identity.values()}
+    identities = changes[0].identities if changes else ()
+    sent = {digest for identity in identities for digest in identity.digests.values()}
     before: set[str | None] = {None}
     found: list[FieldTrace] = []
     for place, each in enumerate(values):
@@ -127,5 +127,5 @@ def _with_fates(values: Sequence[FieldTrace], changes: Sequence[MembershipChange
 
 
 def _holds(consent: Any, name: str) -> bool:
-    """Return whether a signal is part of a record's userConsent, at any depth."""
+    """Return whether a signal is part of consent, at any depth."""
     return isinstance(consent, dict) and (name in consent or any(_holds(inner, name) for inner in consent.values()))

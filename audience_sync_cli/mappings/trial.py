@@ -14,6 +14,7 @@ from audience_sync.errors import InvalidMapping, InvalidRequest
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync.ingest.record_rules import AudienceLookup, Policy
 from audience_sync.members.membership import Audience
+from audience_sync.members.messages import record_as_json
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.request_body import elements
@@ -86,7 +87,7 @@ def try_(
         result["events"] = [explanation.as_json(each) for each in traces]
     _print_outcome(session, outcome, audiences)
     session.screen.result(result)
-    if any(looks_like_a_phone_number(change.record["externalUserId"]) for change in outcome.changes):
+    if any(looks_like_a_phone_number(change.member_id) for change in outcome.changes):
         session.screen.note(id_warning(), style="yellow")
     if outcome.rejections or outcome.partial_rejections:
         raise AlreadyReported
@@ -123,7 +124,7 @@ def _print_outcome(session: Session, outcome: IntakeResult, audiences: AudienceL
         name = f"audience {audience.name if audience else ''} ({change.audience_id})".replace("  ", " ")
         why = "denied consent" if change.denies_consent else "a deletion notice"
         session.screen.say(f"\n{f'every audience, with {why}' if change.erase else name}")
-        session.screen.say(json.dumps(change.record, indent=2, ensure_ascii=False))
+        session.screen.say(json.dumps(record_as_json(change), indent=2, ensure_ascii=False))
     if listed := [*outcome.rejections, *outcome.partial_rejections, *outcome.denials]:
         session.screen.table(*rejection_table([each.as_json() for each in listed]))
 

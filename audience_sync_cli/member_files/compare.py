@@ -118,7 +118,7 @@ def _read(session: Session, rows: Rows, reading: Reading, audience: Audience, at
                 comparison.leave_out(change)
             else:
                 comparison.add(change)
-                ids.add(change.member[1], change.record["hashedPII"])
+                ids.add(change.member_id, [each.digests for each in change.identities])
             bar.advance()
         comparison.repeated = ids.count()
     return comparison

@@ -69,7 +69,7 @@ class Comparison:
         """Add one member of the file. Several rows of one member are merged."""
         _, member = change.member
         pieces = b"".join(
-            _piece(name, digest) for identity in change.record["hashedPII"] for name, digest in identity.items()
+            _piece(name, digest) for identity in change.identities for name, digest in identity.digests.items()
         )
         before = self._members.get(member)
         self._members[member] = before + pieces if before else pieces

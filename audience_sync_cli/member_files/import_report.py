@@ -91,7 +91,7 @@ def _preview(fields: Sequence[str], previewed: Previewed) -> tuple[int, str, str
     given = {name: mask(value) for name, value in pairs if value not in (None, "")}
     masked = ", ".join(f"{name} {value}" for name, value in given.items() if name in _NAMES)
     if isinstance(outcome, MembershipChange):
-        found = sum(len(identity) for identity in outcome.record["hashedPII"])
+        found = sum(len(each.digests) for each in outcome.identities)
         becomes = "an exit" if outcome.exits else f"an enter with {counted(found, 'identifier')}"
         becomes += "".join(f"; {each.field} {each.reason.means}" for each in previewed.unusable)
         return previewed.row, outcome.member[1], masked, becomes

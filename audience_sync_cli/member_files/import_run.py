@@ -65,8 +65,8 @@ def run(rows: Iterable[Values], changes: RowChanges, send: Send, reject: Reject,
                 send(row, outcome.exit)
             else:
                 report.changes += 1
-                ids.add(outcome.member[1], outcome.record["hashedPII"])
-                for name in {name for identity in outcome.record["hashedPII"] for name in identity}:
+                ids.add(outcome.member_id, [each.digests for each in outcome.identities])
+                for name in {name for each in outcome.identities for name in each.digests}:
                     report.identifiers[name] += 1
                 send(row, outcome)
             for value in unusable:

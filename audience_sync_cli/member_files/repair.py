@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from audience_sync.amazon_ads.consent import consent_of_exit
 from audience_sync.amazon_ads.destination import destination_of_changes
-from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.reasons import Reason
 from audience_sync_cli.frame.errors import WrongUsage
@@ -121,9 +121,8 @@ def send_repair(
 def _exit(audience: Audience, member: str, at: int, number: int) -> MembershipChange:
     """Return the exit of a member; the worker adds identifiers, and for a dataset consent, from the member's row."""
     destination = destination_of_changes(audience)
-    record = exit_record(audience_record(member, "DELETE", [], None, {}), destination)
-    message_id = f"compare-{at}-surplus-{number}"
-    return MembershipChange(audience.audience_id, destination, at, message_id, record)
+    message_id, consent = f"compare-{at}-surplus-{number}", consent_of_exit({}, destination)
+    return MembershipChange(audience.audience_id, member, destination, at, message_id, True, consent=consent)
 
 
 def _removals(file: MemberFile, comparison: Comparison, options: RepairOptions) -> dict[str, list[str]]:

@@ -10,14 +10,14 @@ from itertools import batched, islice
 from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial
-from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.amazon_ads.normalize import identifier, identifiers_of_all
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS, LISTED
-from audience_sync.ingest.record_rules import Policy, checked_record, erasing_exit, first_country
+from audience_sync.ingest.record_rules import Policy, checked_change, erasing_exit, first_country
 from audience_sync.ingest.translation import TOGETHER
-from audience_sync.members.membership import Audience, MembershipChange
+from audience_sync.members.membership import Audience, Identity, MembershipChange, Version
+from audience_sync.members.messages import record_as_json
 from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
 from audience_sync.segment.separators import Split, split_at
@@ -80,7 +80,7 @@ class LeftOut(NamedTuple):
 
 type Values = Sequence[Any] | None
 type RowOutcome = MembershipChange | LeftOut
-type MessageId = Callable[[int, Mapping[str, Any]], str]  # by number and record of a row
+type MessageId = Callable[[int, MembershipChange], str]  # by number of a row, and its change still without an id
 
 
 class _Subject(NamedTuple):
@@ -127,11 +127,11 @@ class RowChanges:
 
     def unusable(self, row: int, values: Values, outcome: RowOutcome) -> list[UnusableValue]:
         """Return the identifiers of a row that normalization drops; none if the row is left out for another reason."""
-        identities: Sequence[Mapping[str, str]] = [{}]
+        identities: Sequence[Identity] = [Identity(0, {})]
         if isinstance(outcome, MembershipChange) and not outcome.exits:
-            identities = outcome.record["hashedPII"]
+            identities = outcome.identities
             is_plain = not self._splits and list not in map(type, values or ())
-            if is_plain and len(identities[0]) == len(self._names):  # as in most rows
+            if is_plain and len(identities[0].digests) == len(self._names):  # as in most rows
                 return []
         elif isinstance(outcome, MembershipChange) or outcome.reason != Reason.NO_IDENTIFIER:
             return []
@@ -139,14 +139,14 @@ class RowChanges:
         dropped = [
             (name, each)
             for name in self._names
-            if isinstance(value := fields[name], list) or _AMAZON_NAMES[name] not in identities[0]
+            if isinstance(value := fields[name], list) or _AMAZON_NAMES[name] not in identities[0].digests
             for each in (value if isinstance(value, list) and name in _LISTED else [value])
             if each not in _NO_VALUE
         ]
         if not dropped:
             return []
         country = first_country((fields.get("country"), *self._countries), exits=True)
-        sent = {digest for identity in identities for digest in identity.values()}
+        sent = {digest for identity in identities for digest in identity.digests.values()}
         found = [(name, _why_not_sent(name, value, country, sent)) for name, value in dropped]
         return [UnusableValue(row, name, why) for name, why in found if why and why != EMPTY]
 
@@ -180,14 +180,14 @@ class RowChanges:
 
     def _outcome(self, row: int, subject: _Subject, identities: list[dict[str, str]]) -> RowOutcome:
         fields, member, country = subject
-        destination, exits = destination_of_changes(self._audience), self._reading.exits
+        exits = self._reading.exits
         try:
-            signals = self._signals(fields)
-            record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
+            version, signals = Version(self._at, exits, ""), self._signals(fields)
+            change = checked_change(self._audience, member, version, country, identities, signals, self._policy)
         except RejectedEvent as error:
             return self._left_out(row, error.reason, member, fields)
-        audience, message_id = self._audience, self._message_id(row, record)
-        return MembershipChange(audience.audience_id, destination, self._at, message_id, record)
+        change.message_id = self._message_id(row, change)
+        return change
 
     def _signals(self, fields: Mapping[str, Any]) -> list[Any]:
         signals = [fields.get(name) for name in SIGNALS]
@@ -201,7 +201,7 @@ class RowChanges:
                 require_no_denial([fields.get(name) for name in SIGNALS])
             except RejectedEvent as denial:  # outweighs any other reason
                 leaves = erasing_exit(member, self._at, "", denies_consent=True)
-                leaves = replace(leaves, message_id=self._message_id(row, leaves.record))
+                leaves = replace(leaves, message_id=self._message_id(row, leaves))
                 return LeftOut(row, denial.reason, member, leaves)
         return LeftOut(row, reason, member)
 
@@ -229,7 +229,7 @@ def ids_of_file(digest: str) -> MessageId:
     return numbered_ids(f"import-{digest[:24]}")
 
 
-def ids_of_records(row: int, record: Mapping[str, Any]) -> str:
+def ids_of_records(row: int, change: MembershipChange) -> str:
     """Name the messages of a stream by the content of each record: a stream has no digest before its end."""
-    text = compact_json(record)
+    text = compact_json(record_as_json(change))
     return f"import-{row:09d}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"

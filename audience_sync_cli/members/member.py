@@ -108,7 +108,7 @@ def person_json(known: Known) -> dict[str, Any]:
 
 def _state_json(state: MemberState) -> dict[str, Any]:
     return {
-        "action": state.newest.record["action"],
+        "action": "DELETE" if state.newest.exits else "CREATE",
         "at": iso_time(state.newest.at),
         "messageId": state.newest.message_id,
         "countryCode": state.newest.country,

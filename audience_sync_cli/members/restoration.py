@@ -16,13 +16,13 @@ from itertools import chain
 from typing import NamedTuple, Protocol
 
 from audience_sync.amazon_ads.apis import has_jobs, is_proof
-from audience_sync.amazon_ads.record import exit_record
+from audience_sync.amazon_ads.consent import consent_of_exit
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember
 from audience_sync.errors import MovedOn, TransientError
-from audience_sync.members.member_state import Action, Identity, MemberState, Timing, with_known_consent
+from audience_sync.members.member_state import Action, MemberState, Timing, with_known_consent
 from audience_sync.members.member_step import MAX_KEPT, apply_changes
-from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, Identity, Member, MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
 
 MAX_AGE = KEEP_EXIT  # seconds; deletion notices are not kept longer
@@ -86,8 +86,7 @@ def decide(
     if notice and not restored.reflects(notice.version, is_dataset=not has_jobs(restored.newest.destination)):
         restored, removal = _after_notice(notice, restored, now, timing), replace(notice.newest, erase=True)
     elif _owes_removal(restored, source, live, timing):
-        exit_ = restored.removal()  # the worker finds its identities in the row
-        removal = replace(exit_, record=exit_.record | {"hashedPII": []}, named_at=())
+        removal = replace(restored.removal(), identities=())  # the worker finds them in the row
     else:
         return RowDecision(outcome, restored)
     return RowDecision(RowOutcome.TO_REMOVE, restored, removal)
@@ -99,9 +98,8 @@ def _merged(source: MemberState, live: MemberState, timing: Timing) -> MemberSta
     newer, older = known if live.version >= source.version else (source, live)
     newest = newer.newest
     if newest.exits:  # without a row, no consent was known
-        newest = with_known_consent(
-            replace(newest, record=exit_record(newest.record, newest.destination)), older.newest
-        )
+        stated = consent_of_exit(newest.consent, newest.destination)
+        newest = with_known_consent(replace(newest, consent=stated), older.newest)
     left = max((state.last_exit for state in known if state.last_exit), default=None)
     # A row that was not lost has known all identities. Those that it lacks were erased when they were removed.
     erased_until = 0 if _was_lost(source, live) else live.erase_until
@@ -134,8 +132,8 @@ def _was_lost(source: MemberState, live: MemberState) -> bool:
 def _after_notice(notice: MemberState, state: MemberState, now: int, timing: Timing) -> MemberState:
     """Return the state of a member who has left with a deletion notice, which the worker still has to spread."""
     destination = state.newest.destination
-    record = exit_record(notice.newest.record, destination)
-    left = replace(notice.newest, audience_id=state.member[0], destination=destination, record=record)
+    consent = consent_of_exit(notice.newest.consent, destination)
+    left = replace(notice.newest, audience_id=state.member[0], destination=destination, consent=consent)
     return apply_changes(state, [left], now=now, timing=timing).state
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from audience_sync.amazon_ads.apis import has_jobs
-from audience_sync.amazon_ads.data_manager.members import has_consent
+from audience_sync.amazon_ads.data_manager.members import is_granted
 from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import MAX_IDENTITIES
@@ -63,7 +63,7 @@ def _unproven(state: MemberState, now: float, timing: Timing, *, awaits_job: boo
     if state.removal_owed and now >= tried + timing.effective_after:  # until then, it may be tried again
         return "the last attempt at the removal failed"
     was_in = state.enter_sent and state.to_remove
-    if was_in and not (has_jobs(state.newest.destination) or has_consent(state.newest.record)):
+    if was_in and not (has_jobs(state.newest.destination) or is_granted(state.newest.consent)):
         return "Amazon may ignore a removal without consent to user data"
     if awaits_job and now >= state.removal_sent + timing.longest_job + GIVEN_UP and state.due(timing) is None:
         return "the end of Amazon's job is unknown"

@@ -10,12 +10,12 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from audience_sync.amazon_ads.apis import has_jobs
-from audience_sync.amazon_ads.data_manager.members import states_consent
+from audience_sync.amazon_ads.consent import consent_of_exit
+from audience_sync.amazon_ads.data_manager.members import is_stated
 from audience_sync.amazon_ads.destination import destination_of_changes, needs_consent
-from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.ingest.record_rules import Policy
-from audience_sync.members.member_state import Identity, MemberState
-from audience_sync.members.membership import MAX_IDENTITIES, Audience, MembershipChange, Version
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import MAX_IDENTITIES, Audience, Identity, MembershipChange, Version
 
 ENDED = "audience-sync-end"  # message id of the exits with which an audience ends: nobody has left
 
@@ -79,9 +79,7 @@ def transfer(
     missing = [each for each in source.active if _is_missing(target, each)][:MAX_IDENTITIES]
     if not missing:
         return Transfer(Effect.THERE, exits)
-    record = target.newest.record | {"hashedPII": [each.digests for each in missing]}
-    more = replace(target.newest, record=record, named_at=tuple(each.at for each in missing))
-    return Transfer(Effect.COMPLETED, (*exits, _into(into, more)))
+    return Transfer(Effect.COMPLETED, (*exits, _into(into, replace(target.newest, identities=tuple(missing)))))
 
 
 def is_ended(state: MemberState) -> bool:
@@ -110,15 +108,23 @@ def _exit(source: MemberState, known: Version | None, into: Audience) -> Iterato
 def _exit_at(version: Version, state: MemberState, audience: Audience) -> MembershipChange:
     """Return an exit without identities: the worker adds those of the row. To a dataset, it adds the row's consent."""
     country, destination = state.newest.country, destination_of_changes(audience)
-    record = exit_record(audience_record(state.member[1], "DELETE", [], country, {}), destination)
-    return MembershipChange(audience.audience_id, destination, version.at, version.message_id, record)
+    return MembershipChange(
+        audience.audience_id,
+        state.member[1],
+        destination,
+        version.at,
+        version.message_id,
+        exits=True,
+        country=country or None,
+        consent=consent_of_exit({}, destination),
+    )
 
 
 def _left_out(source: MemberState, into: Audience, policy: Policy, lapsed_by: float) -> LeftOut | None:
     if 0 < source.enter_sent <= lapsed_by:
         return LeftOut.LAPSED
     must_consent = policy.consent == "require" and needs_consent(into.destination)
-    if must_consent and not states_consent(source.newest.record):
+    if must_consent and not is_stated(source.newest.consent):
         return LeftOut.CONSENT_MISSING
     return None if source.active else LeftOut.NO_IDENTIFIER
 

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from audience_sync.members.member_state import Identity, MemberState
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import Identity
 from audience_sync_cli.frame.screen import moment
 
 

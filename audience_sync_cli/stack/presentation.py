@@ -72,7 +72,7 @@ def _plain(value: Any) -> Any:
 def change_json(change: MembershipChange) -> dict[str, Any]:
     """Return a change for the JSON output: the form of the change queue, with the output's times."""
     fields = {"audienceId": change.audience_id, **change_as_json(change), "at": iso_time(change.at)}
-    return fields | ({"namedAt": [iso_time(each) for each in change.named_at]} if change.named_at else {})
+    return fields | ({"namedAt": [*map(iso_time, fields["namedAt"])]} if "namedAt" in fields else {})
 
 
 def target_label(audience: Audience) -> str:

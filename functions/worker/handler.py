@@ -156,6 +156,8 @@ def _log(report: BatchReport, begun: float) -> None:
         logger.info("records repeated", by_audience=dict(report.repeated.most_common(LOGGED)))
     if report.waiting:
         logger.info("changes wait for a job", by_audience=dict(report.waiting.most_common(LOGGED)))
+    if unknown := +report.unknown_fields:  # a newer version has sent them, or somebody else
+        logger.warning("unknown fields of records left out", by_audience=dict(unknown.most_common(LOGGED)))
     if report.left_out:
         logger.warning("identities left out", by_audience=dict(report.left_out.most_common(LOGGED)))
     telemetry.warn_of_damaged_rows(report.unread)

@@ -178,7 +178,7 @@ def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPat
     create_membership_table(deployment.stack.service("dynamodb"), "restored")
     restored = MembershipTable(deployment.stack.service("dynamodb"), "restored", Sharding(8), Clock())
     restored.write([apply_changes(None, [change("m4")], now=int(time.time()), timing=Timing(900)).state])
-    deployment.record(change("m1", record={"userConsent": GRANTED}))  # who can move to a dataset
+    deployment.record(change("m1", consent=GRANTED))  # who can move to a dataset
     record_open_erasure(deployment)
     deployment.park(change("m1"), change("m2"), firstAt=round(NOW * 1000))
     deployment.send("DeadLetterQueue", "unreadable")

@@ -22,11 +22,9 @@ from audience_sync.errors import (
     TokenUnavailable,
 )
 from tests.support.aws_fixtures import AUDIENCE, CREDENTIALS, build_sandbox
-from tests.support.builders import upload_of
+from tests.support.builders import change, upload_of
 from tests.support.doubles.secrets import StoredSecret
 from tests.support.servers import Served, serve
-
-RECORD = {"externalUserId": "m1", "action": "CREATE", "hashedPII": [{"email": "a" * 64}]}
 
 
 @dataclass
@@ -48,8 +46,8 @@ class Connection:
         listed = requests.get(f"{self.url}/sandbox/requests?since=0", timeout=5).json()
         return [request for request in listed if request["path"] == path]
 
-    def upload(self, *records: dict[str, Any]) -> Upload:
-        return upload_of(Target(self.audience_id), *map(encode_record, records or (RECORD,)))
+    def upload(self) -> Upload:
+        return upload_of(Target(self.audience_id), encode_record(change("m1", "a" * 64)))
 
 
 @pytest.fixture(scope="module")

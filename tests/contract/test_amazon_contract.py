@@ -22,11 +22,12 @@ from audience_sync.amazon_ads.data_manager.dataset_settings import new_dataset
 from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.members.membership import Audience
+from audience_sync.members.membership import Audience, Identity
 from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.setup import connections
 from scripts.api_changes import Parts, parent
 from tests.contract.amazon_contract import CONTRACTS, leaves, problems
+from tests.support.builders import change
 
 NO_TOKENS: Any = None
 CHANGES = {"description": "d", "ttl": 7, "cpmCents": 1, "currency": "EUR"}
@@ -35,13 +36,11 @@ SHARES = [
     {"advertiserId": "1", "marketplace": "US", "accountEntityId": "1"},
     {"amcInstanceId": "1", "marketplace": "US"},
 ]
-RECORD = {
-    "externalUserId": "1",
-    "countryCode": "DE",
-    "action": "CREATE",
-    "hashedPII": [{field.amazon_name: "0" * 64 for field in IDENTIFIERS}],
-    "userConsent": user_consent(["GRANTED", "GRANTED", "C", "D", "192.0.2.1"], "DE", "require"),
-}
+ENTER = change(
+    identities=(Identity(1, {field.amazon_name: "0" * 64 for field in IDENTIFIERS}),),
+    country="DE",
+    consent=user_consent(["GRANTED", "GRANTED", "C", "D", "192.0.2.1"], "DE", "require"),
+)
 
 
 class Noted(dict[str, Any]):
@@ -104,7 +103,7 @@ def call_audience_api(api: Api) -> None:
         amazon.create_audience(audience.new_audience(SETTINGS | CHANGES | {place: "1"}, max_cpm_cents=1).body())
     amazon.update_audience("1", audience.audience_update(Audience("1"), CHANGES, max_cpm_cents=1).body)
     amazon.read_audience("1")
-    amazon.send_records(upload(records, records.encode_record(RECORD)))
+    amazon.send_records(upload(records, records.encode_record(ENTER)))
     amazon.job("1")
     connections.create(session, "1", "1", "1", "1", "1", default=True)
     amazon.delete_connection("1")
@@ -122,7 +121,7 @@ def call_data_manager(_: Api) -> None:
         amazon.make_data_room()
         amazon.create_dataset(dataset.as_body())
         assert list(amazon.datasets()) == [amazon.dataset("1")] * 2
-        amazon.send_members(upload(members, members.encode_member(RECORD)))
+        amazon.send_members(upload(members, members.encode_member(ENTER)))
         for body in dataset.share_bodies("2"):
             amazon.create_share(body)
         amazon.records("1")

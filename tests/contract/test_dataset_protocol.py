@@ -13,6 +13,7 @@ from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_step import KEEP_REMOVED
+from audience_sync.members.membership import Identity
 from tests.support.builders import AUDIENCE, sha256
 from tests.support.worker_stack import DATASET, GRANTED, NOW, WorkerStack, change, dataset_stack, named_in
 
@@ -37,7 +38,7 @@ def redrive(stack: WorkerStack) -> None:
 
 
 def test_a_removal_carries_the_consent_under_which_its_member_was_added(stack: WorkerStack) -> None:
-    stack.deliver(change("a@b.co", at=1, record={"userConsent": GRANTED | {"geo": {"ipAddress": "203.0.113.9"}}}))
+    stack.deliver(change("a@b.co", at=1, consent=GRANTED | {"geo": {"ipAddress": "203.0.113.9"}}))
     stack.deliver(change(at=2, exits=True))
     stack.rest()
     assert consents(stack) == [GRANTED] * 2, "the repetition also; without the address"
@@ -47,7 +48,7 @@ def test_a_removal_of_an_earlier_life_carries_the_consent_of_the_enter_after_it(
     later = {"consent": GRANTED["consent"] | {"gpp": "DBAA"}}
     stack.deliver(change("old@b.co", at=1))
     stack.now += 2 * stack.effective
-    stack.deliver(change("new@b.co", at=5, record={"userConsent": later}))
+    stack.deliver(change("new@b.co", at=5, consent=later))
     stack.now += 2 * stack.effective
     stack.deliver(change(at=3, exits=True))
     stack.rest()
@@ -137,7 +138,7 @@ def test_a_notice_erases_hashes_from_the_row_once_the_last_removal_took_effect(s
 
 
 def test_a_removal_without_consent_does_not_count_as_proof_of_erasure(stack: WorkerStack) -> None:
-    stack.deliver(change("a@b.co", at=1, record={"userConsent": {"consent": {"tcf": "C1"}}}))
+    stack.deliver(change("a@b.co", at=1, consent={"consent": {"tcf": "C1"}}))
     stack.deliver(NOTICE)
     stack.rest()
     assert (stack.holds("a@b.co"), stack.state().erasure) == (False, ())
@@ -147,7 +148,7 @@ def test_a_removal_without_consent_does_not_count_as_proof_of_erasure(stack: Wor
 def test_denied_consent_sends_no_removal_and_erases_the_hashes(stack: WorkerStack, is_in_row: bool) -> None:
     if is_in_row:
         stack.deliver(change("a@b.co", at=1))
-    stack.deliver(DENIED if is_in_row else replace(DENIED, record=DENIED.record | {"hashedPII": [{"email": "a" * 64}]}))
+    stack.deliver(DENIED if is_in_row else replace(DENIED, identities=(Identity(2, {"email": "a" * 64}),)))
     uploads = len(stack.amazon.uploads)
     assert (uploads, stack.state().identities, stack.state().newest.exits) == (int(is_in_row), (), True)
     stack.deliver(change("b@b.co", at=9, exits=True))
@@ -170,9 +171,7 @@ def test_an_exit_that_states_no_consent_carries_the_consent_of_the_row(
 ) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.now += 2 * stack.effective
-    exit_ = replace(change(at=2, exits=True), destination=stack.destination)
-    record = {name: value for name, value in exit_.record.items() if name != "userConsent"}
-    stack.deliver(replace(exit_, record=record if consent is None else record | {"userConsent": consent}))
+    stack.deliver(change(at=2, exits=True, destination=stack.destination, consent=consent))
     assert (consents(stack), stack.amazon.active()) == ([GRANTED], set())
 
 

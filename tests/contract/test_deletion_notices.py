@@ -266,15 +266,14 @@ def test_a_failed_removal_after_a_notice_erases_nothing_until_the_enter_took_eff
 
 def test_denied_consent_is_recorded_in_the_rows(stack: WorkerStack) -> None:
     """So an API that removes members only with consent never gets a removal that states the consent of before."""
-    agreed = {"userConsent": {"consent": {"amzn": {"amznUserData": "GRANTED"}}}}
-    enter = entered("a@b.co", at=5)
-    stack.deliver(replace(enter, record=enter.record | agreed))
+    agreed = {"consent": {"amzn": {"amznUserData": "GRANTED"}}}
+    stack.deliver(replace(entered("a@b.co", at=5), consent=agreed))
     stack.deliver(denial())
     stack.rest()
     denied = {"consent": {"amzn": {"amznUserData": "DENIED"}}}
-    assert stack.state().newest.record["userConsent"] == denied
+    assert stack.state().newest.consent == denied
     notice_of = stack.members().read([(EVERY_AUDIENCE, "m1")])[EVERY_AUDIENCE, "m1"]
-    assert notice_of.newest.record["userConsent"] == denied
+    assert notice_of.newest.consent == denied
 
 
 # Single steps, on a table in memory

@@ -64,7 +64,7 @@ def test_a_refused_deletion_keeps_the_erasure_open_and_is_queued_again() -> None
     stack.deliver(change("a@b.co", at=1))
     long_ago(stack)
     stack.amazon.deletion_fails = AccessDenied("manager accounts only", status=403)
-    stack.deliver(replace(ERASED, record=ERASED.record | {"userConsent": DENIED}))
+    stack.deliver(replace(ERASED, consent=DENIED))
     stack.rest()
     stack.now += 5 * DAY
     assert outcome(stack) is Missing.DELETION

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from audience_sync.amazon_ads.advertiser_audiences.records import encode_record
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.job import JobReport
@@ -146,7 +147,7 @@ def test_after_an_enter_that_amazon_applies_late_the_exit_is_sent_again(stack: W
     (deferred,) = stack.deliver(entered).deferred
     assert deferred.delay >= 60
     stack.deliver(change("a@b.co", at=2, exits=True))
-    stack.amazon.apply([entered.record])  # after the exit: the member is in again
+    stack.amazon.apply([json.loads(encode_record(entered))])  # after the exit: the member is in again
     report = stack.deliver(entered, receives=2)
     assert (report.superseded, report.delivered) == (1, 0)
     stack.rest()
@@ -162,7 +163,7 @@ def test_an_exit_is_sent_again_if_a_retry_of_its_enter_had_no_answer(stack: Work
         stack.amazon.fails = OutcomeUnknown("timeout")
         stack.deliver(entered, receives=receives)
     stack.deliver(change(at=2, exits=True))
-    stack.amazon.apply([entered.record])  # after the exit: the member is in again
+    stack.amazon.apply([json.loads(encode_record(entered))])  # after the exit: the member is in again
     assert stack.deliver(entered, receives=4).superseded == 1
     stack.rest()
     assert stack.amazon.active() == set()

@@ -41,8 +41,8 @@ def stack() -> MemoryStack:
 
 
 def enter(*emails: str, at: int, to: str = A, member: str = "m1") -> MembershipChange:
-    destination, consent = Destination() if to == OF_AUDIENCE_API else DATASET, {"userConsent": GRANTED}
-    return change(*emails, at=at, member=member, audience_id=to, destination=destination, record=consent)
+    destination = Destination() if to == OF_AUDIENCE_API else DATASET
+    return change(*emails, at=at, member=member, audience_id=to, destination=destination, consent=GRANTED)
 
 
 def leave(at: int, of: str = A) -> MembershipChange:

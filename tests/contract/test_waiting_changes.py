@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from audience_sync.amazon_ads.advertiser_audiences.records import encode_record
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.delivery.context import Message
 from audience_sync.errors import RequestRejected, ServiceUnavailable
@@ -245,7 +246,7 @@ def test_a_repeated_enter_of_a_stopped_worker_is_removed_if_the_member_left(
     (repetition,) = stack.queue.drain()
     stack.now += stack.effective
     stack.deliver(change(at=6, exits=True, message_id="d"))
-    stack.amazon.apply([change("new", at=5).record])  # by the worker that was cut off
+    stack.amazon.apply([json.loads(encode_record(change("new", at=5)))])  # by the worker that was cut off
     stack.deliver_body(repetition, receives=2)
     stack.rest()
     assert stack.amazon.active() == set()

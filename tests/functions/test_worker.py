@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 from botocore.exceptions import EndpointConnectionError
 
 from audience_sync.aws.clients import client
@@ -33,6 +34,19 @@ def test_the_log_separates_failed_uploads_from_parked_changes(cloud: Cloud, prin
     assert line["uploads_failed"] == {"request_rejected": 2}, "the whole upload, and the bad record alone"
     assert line["parked"] == {"request_rejected": 1, "message_not_json": 1}
     assert (line["deferred"], line["audience_ids"]) == ([], [AUDIENCE.audience_id])
+
+
+def test_an_unknown_field_of_a_record_is_reported_and_not_sent(cloud: Cloud, printed: Callable[[], str]) -> None:
+    newer = change("cust_1")
+    newer["record"]["measurements"] = [{"value": "of a later version, or a stranger's"}]
+    assert deliver(cloud, body(newer, change("cust_2"))) == []
+    listed = requests.get(f"{cloud.amazon_url}/sandbox/requests?since=0", timeout=60).json()
+    (upload,) = [each["body"] for each in listed if each["path"] == "/amc/audiences/records"]
+    assert [sorted(each) for each in upload["records"]] == [
+        ["action", "countryCode", "externalUserId", "hashedPII"]
+    ] * 2
+    (line,) = [line for line in map(json.loads, printed().splitlines()) if "unknown fields" in line.get("message", "")]
+    assert (line["level"], line["by_audience"]) == ("WARNING", {AUDIENCE.audience_id: 1})
 
 
 def test_a_transient_error_defers_changes_and_logs_a_warning(cloud: Cloud, printed: Callable[[], str]) -> None:

@@ -64,10 +64,10 @@ def assert_amazon_takes(changes: Iterable[MembershipChange]) -> None:
     An exit without identities is left out: the worker adds those that the person entered with, or sends nothing.
     """
     for change in changes:
-        if change.exits and not change.record["hashedPII"]:
+        if change.exits and not change.identities:
             continue
         target = Target(change.audience_id, change.destination)
-        for upload in cut_uploads(target, frame_of(target), [encode_record(change.record)], UploadSize(1, 1)):
+        for upload in cut_uploads(target, frame_of(target), [encode_record(change)], UploadSize(1, 1)):
             try:
                 records.read_upload(json_object(upload.body()))
             except Refusal as refusal:

@@ -5,6 +5,7 @@ import io
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -22,7 +23,7 @@ from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import apply_changes
-from audience_sync.members.membership import Audience, Destination, MembershipChange, Version
+from audience_sync.members.membership import Audience, Identity, Version
 from audience_sync.members.messages import ChangeMessage, DeliveryHistory, pack
 from audience_sync.operations.job_tracking import JobContext, JobTracker
 from audience_sync.runtime import telemetry
@@ -140,10 +141,10 @@ def _table() -> MembershipTable:
 def _member(message: JobMessage, each: JobMember) -> MemberState:
     """Return the state of a member who has entered with one identity, or has left with it, as the job says."""
     version = Version.from_text(each.version)
-    record = dict(GOOD_CHANGE.record) | {"externalUserId": each.member, "action": "CREATE"}
-    enter = MembershipChange(message.audience_id, Destination(), version.at - 1, "m0", record)
-    leave = MembershipChange(
-        message.audience_id, Destination(), version.at, version.message_id, record | {"action": "DELETE"}, each.erases
+    enter = change(each.member, "ab" * 32, at=version.at - 1, message_id="m0", audience_id=message.audience_id)
+    named = (Identity(version.at, enter.identities[0].digests),)
+    leave = replace(
+        enter, at=version.at, message_id=version.message_id, exits=True, identities=named, erase=each.erases
     )
     return apply_changes(None, [leave if each.removes else enter], now=round(NOW), timing=Timing(1020)).state
 

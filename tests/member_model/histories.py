@@ -135,7 +135,7 @@ def _arrive(world: World, changes: Sequence[MembershipChange]) -> None:
     world.accepted += len(changes)
     for each in changes:
         what = "notice" if each.erase else "exit" if each.exits else "enter"
-        letters = " ".join(sorted({pair["email"][0] for pair in each.record["hashedPII"]}))
+        letters = " ".join(sorted({named.digests["email"][0] for named in each.identities}))
         line = f"{what} {each.message_id} of {each.at / 1000 - NOW:.0f} {letters}"
         world.tell("Segment", partial(str, line))
     world.send("worker", pack(changes))

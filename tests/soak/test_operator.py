@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from audience_sync.aws.membership_scan import Cursor, MembershipScan, Page
+from audience_sync.members.membership import Identity
 from audience_sync.operations import renewal
 from audience_sync_cli.member_files.comparison import Comparison
 from audience_sync_cli.member_files.import_state import ImportState, Progress
@@ -56,17 +57,14 @@ def test_the_soak_finds_a_renewal_that_sends_nobody(monkeypatch: pytest.MonkeyPa
 def test_the_soak_finds_a_renewal_that_brings_back_leavers(monkeypatch: pytest.MonkeyPatch) -> None:
     def everybody(self: MembershipScan, _moment: int, cursor: Cursor) -> Page:
         states = [state for page in self.states(cursor.audience_id) for state in page]
+        now = round(time.time() * 1000)
         changes = [
-            replace(state.change(), at=round(time.time() * 1000), record=state.newest.record | _enter(state.identities))
+            replace(state.newest, at=now, exits=False, identities=tuple(Identity(now, each.digests) for each in known))
             for state in states
-            if state.identities
+            if (known := state.identities)
         ]
         return Page(changes, len(states), None)
 
     monkeypatch.setattr(MembershipScan, "last_sent_before", everybody)
     monkeypatch.setattr(renewal, "is_renewed", lambda audience: bool(audience.settings))
     assert finds({"stale", "resurrected"}, "renewal-months", (1, 2), 40)
-
-
-def _enter(identities: object) -> dict[str, object]:
-    return {"action": "CREATE", "hashedPII": [each.digests for each in identities]}  # type: ignore[attr-defined]

@@ -1,13 +1,12 @@
 """Changes of members, as ingest makes them, and uploads."""
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 from audience_sync.amazon_ads.advertiser_audiences.records import frame_of
 from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.membership import Destination, MembershipChange
+from audience_sync.members.membership import Destination, Identity, MembershipChange
 
 AUDIENCE = "418273650912345678"
 
@@ -25,7 +24,6 @@ def change(
     message_id: str = "",
     audience_id: str = AUDIENCE,
     destination: Destination = Destination(),  # noqa: B008
-    record: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> MembershipChange:
     """Return a change whose identities are email addresses, as they are given.
@@ -38,17 +36,10 @@ def change(
         message_id: by default made of the time.
         audience_id: of the audience.
         destination: what the changes of its audience carry.
-        record: further or other fields of the record.
-        fields: further ones of the change.
+        fields: further or other ones of the change. Without them it states no consent.
     """
-    whole: dict[str, Any] = {
-        "externalUserId": member,
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": [{"email": email} for email in emails],
-        "userConsent": {},
-    }
-    whole |= record or {}
-    return MembershipChange(audience_id, destination, at, message_id or f"id-{at}", whole, **fields)
+    fields = {"identities": tuple(Identity(at, {"email": email}) for email in emails), "consent": {}} | fields
+    return MembershipChange(audience_id, member, destination, at, message_id or f"id-{at}", exits, **fields)
 
 
 def notice(person: str, at: int) -> MembershipChange:

@@ -41,7 +41,7 @@ def example(number: str) -> Any:
 
 def outcomes(result: IntakeResult) -> list[str]:
     """Each change as 'CREATE member', each rejection as its reason."""
-    changes = [f"{each.record['action']} {each.record['externalUserId']}" for each in result.changes]
+    changes = [f"{'DELETE' if each.exits else 'CREATE'} {each.member_id}" for each in result.changes]
     return changes + [rejection.reason for rejection in result.rejections]
 
 

@@ -17,9 +17,7 @@ EVERYONE = {"v": 1, "audienceId": "*", "connectionId": None}
 
 
 def change(member: str, *, at: int = 1, exits: bool = False) -> dict[str, Any]:
-    country = {"countryCode": "US"}
-    made = builders.change(member, EMAIL, at=at, exits=exits, message_id=f"personas_{at}", record=country)
-    return change_as_json(made)
+    return change_as_json(builders.change(member, EMAIL, at=at, exits=exits, message_id=f"personas_{at}", country="US"))
 
 
 def body(*changes: dict[str, Any], audience: str = AUDIENCE.audience_id) -> str:

@@ -31,9 +31,9 @@ def notice(at: int) -> MembershipChange:
     return change(at, exits=True, erase=True)
 
 
-def names(record: MembershipChange) -> list[str]:
-    """Return what a record names."""
-    return sorted(identity["email"] for identity in record.record["hashedPII"])
+def names(change: MembershipChange) -> list[str]:
+    """Return what a change names."""
+    return sorted(each.digests["email"] for each in change.identities)
 
 
 def recorded(*changes: MembershipChange, until: int = NOW) -> MemberState:

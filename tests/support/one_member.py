@@ -98,7 +98,7 @@ class OneMember:
     def _upload(self, record: MembershipChange, state: MemberState) -> bool:
         """Send one record. Returns whether the answer arrives."""
         number = len(self.uploads)
-        self.uploads.append((self.now - NOW, record.record["action"], names(record)))
+        self.uploads.append((self.now - NOW, "DELETE" if record.exits else "CREATE", names(record)))
         ends = self.now + (self.jobs[number] if number < len(self.jobs) else 300)
         self._at(ends, lambda: self._apply(record))
         if number in self.lost:

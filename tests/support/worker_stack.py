@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.apis import has_jobs, upload_rules
+from audience_sync.amazon_ads.consent import consent_of_exit
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.upload import Submission, Target, Upload
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.membership_scan import MembershipScan
@@ -208,11 +208,8 @@ class WorkerStack:
         """Return a change as ingest makes it of this stack's API: with consent if the member enters a dataset."""
         if has_jobs(self.destination) or change.destination or change.audience_id == EVERY_AUDIENCE:
             return change
-        if change.record["userConsent"] or change.exits:
-            record = exit_record(change.record, self.destination) if change.exits else change.record
-        else:
-            record = change.record | {"userConsent": GRANTED}
-        return replace(change, destination=self.destination, record=record)
+        consent = consent_of_exit(change.consent, self.destination) if change.exits else change.consent or GRANTED
+        return replace(change, destination=self.destination, consent=consent)
 
     def deliver(self, *changes: MembershipChange, receives: int = 1) -> BatchReport:
         bodies = pack(map(self.stated, changes))

@@ -52,7 +52,7 @@ def upload(*fields: str) -> dict[str, Any]:
     read = changes_from(json.dumps(ENTERED).encode(), mappings=mappings, audiences=Listed(AUDIENCE), now=NOW)
     assert read.rejections == []
     [change] = read.changes
-    body: dict[str, Any] = json.loads(upload_of(Target(change.audience_id), encode_record(change.record)).body())
+    body: dict[str, Any] = json.loads(upload_of(Target(change.audience_id), encode_record(change)).body())
     return body
 
 

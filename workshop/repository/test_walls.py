@@ -1,5 +1,6 @@
 """The walls that import-linter does not see: what several share stands apart only if several need it."""
 
+import ast
 import re
 
 import grimp
@@ -8,6 +9,15 @@ import pytest
 from local.template import ROOT
 
 # Without a cache: it takes a file of the same second for the same.
+# Each writes a format with Amazon's words: messages, rows, the records of either API, the command's JSON.
+OWNERS_OF_RECORDS = {
+    "layers/shared/audience_sync/members/messages.py",
+    "layers/shared/audience_sync/aws/membership_rows.py",
+    "layers/shared/audience_sync/amazon_ads/advertiser_audiences/records.py",
+    "layers/shared/audience_sync/amazon_ads/data_manager/members.py",
+    "audience_sync_cli/members/member.py",
+}
+WORDS_OF_RECORDS = {"hashedPII", "hashedPiis", "userConsent", "CREATE"}
 COMMAND = grimp.build_graph("audience_sync_cli", cache_dir=None)
 TESTS = grimp.build_graph("tests", "workshop", cache_dir=None)
 STACK = sorted(COMMAND.find_children("audience_sync_cli.stack"))
@@ -30,3 +40,16 @@ def test_what_several_subjects_need_asks_the_operator_nothing(module: str) -> No
 def test_a_module_stands_in_support_only_if_two_folders_need_it(module: str) -> None:
     needing = {each.removeprefix("tests.").split(".")[0] for each in TESTS.find_downstream_modules(module)}
     assert len(needing - {"support"}) >= 2 or module == "tests.support.pytest_plugin"
+
+
+def test_only_the_owner_of_a_format_uses_amazons_words_for_a_record() -> None:
+    paths = [
+        path for folder in ("layers/shared", "functions", "audience_sync_cli") for path in (ROOT / folder).rglob("*.py")
+    ]
+    named = {
+        path.relative_to(ROOT).as_posix()
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in WORDS_OF_RECORDS
+    }
+    assert named == OWNERS_OF_RECORDS

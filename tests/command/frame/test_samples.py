@@ -33,7 +33,7 @@ def test_a_sample_makes_one_change_of_the_made_up_person_now(name: str, audience
     assert found.rejections == []
     assert change.member == (audience.audience_id, MEMBER)
     assert (change.exits, change.at, change.message_id) == (not enters, round(NOW * 1000), "id-1")
-    assert len(change.record["hashedPII"][0]) == 8, "a hash of every field"
+    assert len(change.identities[0].digests) == 8, "a hash of every field"
     assert EMAIL in json.dumps(event)
     assert EMAIL.strip().lower() != EMAIL, "it has to be normalized"
 

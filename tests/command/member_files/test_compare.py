@@ -1,6 +1,7 @@
 """`audience-sync compare`: the members of a file against the rows of an audience, and what repairs them."""
 
 import csv
+import json
 import sys
 from dataclasses import replace
 from io import BufferedReader, BytesIO, TextIOWrapper
@@ -10,9 +11,9 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.destination import ads_data_manager
-from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.membership import Audience, Destination, MembershipChange
+from audience_sync.members.membership import Audience, MembershipChange
+from audience_sync.members.messages import ChangeMessage
 from audience_sync_cli.frame.errors import WrongUsage
 from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.comparison import Difference
@@ -23,7 +24,7 @@ from audience_sync_cli.member_files.repair import RepairOptions
 from tests.command.conftest import NOW, Deployment
 from tests.command.member_files.conftest import WRITTEN, Write
 from tests.support.aws_fixtures import AUDIENCE
-from tests.support.builders import change
+from tests.support.builders import change, sha256
 
 BEFORE, AFTER = (WRITTEN - 60) * 1000, (WRITTEN + 60) * 1000  # epoch milliseconds
 BOTH = RepairOptions(repair="missing,surplus")
@@ -51,8 +52,8 @@ def _recorded(deployment: Deployment) -> None:
 
 
 def row(member: str, *, email: str = "", exits: bool = False, at: int = BEFORE) -> MembershipChange:
-    traits = {"countryCode": "US", "hashedPII": identifiers({"email": email or f"{member}@example.com"}, "US")}
-    return change(member, at=at, exits=exits, message_id=f"id-{member}", record=traits)
+    email = sha256(email or f"{member}@example.com")
+    return change(member, email, at=at, exits=exits, message_id=f"id-{member}", country="US")
 
 
 def run(deployment: Deployment, file: str, *, out: Path | None = None, **options: Any) -> Any:
@@ -92,9 +93,8 @@ def test_a_repair_sends_only_the_requested_changes_with_the_time_of_the_file(
 
 def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment, file: str) -> None:
     run(deployment, file, repair="missing,surplus")
-    for each in deployment.changes():
-        repaired = MembershipChange(AUDIENCE.audience_id, Destination(), each["at"], each["id"], each["record"])
-        deployment.record(repaired)
+    for body in deployment.bodies("ChangeQueue"):
+        deployment.record(*ChangeMessage.from_body(json.dumps(body)).changes)
     found = {name: count for name, count in run(deployment, file)["differences"].items() if count}
     assert found == {"same": 4, "leftSince": 1, "enteredSince": 1, "erased": 1}
 

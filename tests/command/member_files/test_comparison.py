@@ -10,7 +10,7 @@ import pytest
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import apply_changes
-from audience_sync.members.membership import Destination, MembershipChange, coalesce
+from audience_sync.members.membership import Identity, MembershipChange, coalesce
 from audience_sync_cli.member_files.comparison import Comparison, Difference
 from audience_sync_cli.member_files.erased import Erased
 from audience_sync_cli.member_files.row_changes import LeftOut
@@ -117,9 +117,8 @@ def test_a_member_takes_at_most_300_bytes_of_memory() -> None:
     names = [each.amazon_name for each in IDENTIFIERS]
 
     def changes(number: int) -> MembershipChange:
-        record = {"externalUserId": f"cust_{number:08d}", "action": "CREATE", "userConsent": {}}
-        identity = {name: builders.sha256(f"{name}{number}") for name in names}
-        return MembershipChange(AUDIENCE, Destination(), 1, "id", record | {"hashedPII": [identity]})
+        identity = Identity(1, {name: builders.sha256(f"{name}{number}") for name in names})
+        return change(at=1, member=f"cust_{number:08d}", message_id="id", identities=(identity,))
 
     comparison = Comparison(WRITTEN)
     tracemalloc.start()

@@ -26,6 +26,7 @@ from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.errors import Unavailable
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, erasing_exit
+from audience_sync.members.messages import record_as_json
 from audience_sync_cli.frame.errors import WrongUsage
 from audience_sync_cli.frame.samples import sample
 from audience_sync_cli.frame.times import DAY
@@ -151,7 +152,7 @@ def test_a_row_and_an_event_with_the_same_traits_give_the_same_record(imports: I
     listed = Listed(imports.deployment.session().audiences.all()[0])
     ingested = changes_from(body, mappings=compiled(None), audiences=listed, now=round(NOW * 1000))
     assert ingested.rejections == []
-    assert imports.records == [change.record for change in ingested.changes]
+    assert imports.records == [*map(record_as_json, ingested.changes)]
 
 
 def test_the_report_adds_up(imports: Imports) -> None:

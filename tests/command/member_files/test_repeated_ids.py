@@ -2,13 +2,14 @@
 
 import sqlite3
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from audience_sync.members.member_state import Timing
 from audience_sync.members.member_step import apply_changes
-from audience_sync.members.membership import Destination, MembershipChange, coalesce
+from audience_sync.members.membership import coalesce
 from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
@@ -17,6 +18,7 @@ from audience_sync_cli.member_files.row_changes import MessageId, ids_of_file, i
 from tests.command.conftest import NOW, Deployment
 from tests.command.member_files.conftest import Write
 from tests.support.aws_fixtures import AUDIENCE
+from tests.support.builders import change
 
 LINE = (
     "2 member ids occur in more than one row (5 rows, 3 different addresses): all their identifiers count, and the "
@@ -31,11 +33,6 @@ def file(deployment: Deployment, write: Write) -> str:
     return write("userId,email\n" + "".join(f"{each}{'' if each == 'm3,' else '@example.com'}\n" for each in rows))
 
 
-def record(country: str) -> dict[str, Any]:
-    who = {"externalUserId": "m", "action": "CREATE", "countryCode": country}
-    return who | {"hashedPII": [{"email": f"{ord(country[0]):064x}"}], "userConsent": {}}
-
-
 @pytest.mark.parametrize(
     "message_id",
     [ids_of_file("0" * 64), ids_of_records, numbered_ids("compare-1")],
@@ -46,18 +43,16 @@ def record(country: str) -> dict[str, Any]:
 def test_the_last_row_of_a_member_wins_in_any_order_of_arrival(
     message_id: MessageId, rows: tuple[int, int], countries: tuple[str, str]
 ) -> None:
-    first, last = (
-        MembershipChange("1", Destination(), 1, message_id(row, record(country)), record(country))
-        for row, country in zip(rows, countries, strict=True)
-    )
+    entered = (change("m", country, country=country) for country in countries)
+    first, last = (replace(each, message_id=message_id(row, each)) for row, each in zip(rows, entered, strict=True))
     for changes in ((first, last), (last, first)):
         (merged,) = coalesce(changes)
-        assert (merged.record["countryCode"], len(merged.record["hashedPII"])) == (countries[1], 2)
+        assert (merged.country, len(merged.identities)) == (countries[1], 2)
         state = None
-        for change in changes:
-            state = apply_changes(state, [change], now=1, timing=Timing(0)).state
+        for each in changes:
+            state = apply_changes(state, [each], now=1, timing=Timing(0)).state
         assert state
-        assert (state.newest.record["countryCode"], len(state.active)) == (countries[1], 2)
+        assert (state.newest.country, len(state.active)) == (countries[1], 2)
 
 
 def test_repeated_ids_are_counted_in_bounded_memory() -> None:

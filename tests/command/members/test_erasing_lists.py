@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
-from audience_sync.members.member_state import Identity, MemberState
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import Identity
 from audience_sync_cli.frame.errors import NotThere, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.members import erasing
 from audience_sync_cli.members.erasing import erase

@@ -16,8 +16,8 @@ import pytest
 
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
-from audience_sync.members.member_state import Identity, LateJob, MemberState
-from audience_sync.members.membership import Audience, Destination, FilledBy, MembershipChange
+from audience_sync.members.member_state import LateJob, MemberState
+from audience_sync.members.membership import Audience, Destination, FilledBy, Identity, MembershipChange
 from audience_sync_cli.frame.errors import NotThere, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.frame.screen import iso_time
 from audience_sync_cli.frame.times import DAY
@@ -57,7 +57,7 @@ def recorded(deployment: Deployment, person: str, *steps: ErasureStep, at: int =
 def in_audience(deployment: Deployment, audience: Audience, *steps: ErasureStep, **fields: Any) -> None:
     """Write the row of m1 in an audience, which reflects the notice."""
     about: dict[str, Any] = {"at": AT * 1000 - 500, "audience_id": audience.audience_id, "message_id": "notice-m1"}
-    newest = change("m1", exits=True, record={"countryCode": "DE", "userConsent": CONSENT}, **about)
+    newest = change("m1", exits=True, country="DE", consent=CONSENT, **about)
     row = replace(reflecting(newest, removal_sent=AT + 2, erasure=steps), **fields)
     (stored,) = deployment.session().members.write([row])
     assert isinstance(stored, MemberState)

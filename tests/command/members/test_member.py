@@ -32,7 +32,7 @@ def listed(deployment: Deployment) -> None:
 
 def test_show_prints_what_was_sent_for_a_current_member(deployment: Deployment) -> None:
     consent = {"geo": {"ipAddress": "192.0.2.7"}, "consent": {"tcf": "CPXx"}}
-    entered = change("m1", at=1_000, record={"countryCode": "DE", "userConsent": consent})
+    entered = change("m1", at=1_000, country="DE", consent=consent)
     deployment.record(entered)
     table = deployment.session().members
     (state,) = table.read([entered.member]).values()

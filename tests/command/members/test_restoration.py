@@ -14,9 +14,9 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import StoredMember
 from audience_sync.errors import MovedOn, TransientError, Unavailable
-from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
+from audience_sync.members.member_state import LateJob, MemberState, Timing
 from audience_sync.members.member_step import apply_changes
-from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange, Version
+from audience_sync.members.membership import EVERY_AUDIENCE, Identity, Member, MembershipChange, Version
 from audience_sync_cli.members.restoration import WRITTEN, Outcomes, Restoration, RowDecision, RowOutcome, decide
 from tests.support.builders import change
 
@@ -118,7 +118,7 @@ def test_the_newest_exit_or_notice_is_queued_again_without_identities() -> None:
     source, live, notices = entered(1, ID_1), gone(5, erase_until=5), (notice(5), notice(3))
     assert copied(source, live).to_remove == (ID_1,)
     removal = removal_of(source, live)
-    assert (removal.version, removal.erase, removal.identities) == (live.version, True, [])
+    assert (removal.version, removal.erase, removal.identities) == (live.version, True, ())
     assert removal_of(source, None, *notices) == replace(notice(5).newest, erase=True)
     spreads = not copied(source, None, *notices).reflects(notice(5).version, is_dataset=False)
     assert spreads, "the worker must spread it"
@@ -129,8 +129,8 @@ def test_an_exit_from_a_dataset_gets_the_consent_of_the_restored_enter() -> None
         replace(each, newest=replace(each.newest, destination=ads_data_manager()))
         for each in (entered(1, ID_1), gone(5))
     )
-    source.newest.record["userConsent"] = {"consent": "given", "geo": "an address"}
-    assert removal_of(source, live).record["userConsent"] == {"consent": "given"}
+    source.newest.consent = {"consent": "given", "geo": "an address"}
+    assert removal_of(source, live).consent == {"consent": "given"}
 
 
 def test_the_last_enter_before_the_loss_may_still_take_effect_after_an_exit() -> None:
@@ -159,8 +159,8 @@ def test_merging_keeps_the_knowledge_of_both_rows_and_what_may_still_take_effect
 def test_after_a_restore_an_exit_removes_the_restored_identities_and_a_late_enter_loses_against_a_notice() -> None:
     left = apply_changes(copied(entered(5, ID_5)), [change(at=9, exits=True, audience_id="1")], now=NOW, timing=TIMING)
     (removal,) = left.state.records(left.upload)
-    assert removal.record["hashedPII"] == [ID_5.digests]
-    late = change(at=5, audience_id="1", record={"hashedPII": [ID_5.digests]})
+    assert removal.identities == (ID_5,)
+    late = change(at=5, audience_id="1", identities=(ID_5,))
     after = apply_changes(copied(gone(9, erase_until=9)), [late], now=NOW, timing=TIMING)
     assert (after.outcome, after.upload, after.state.identities) == ("superseded", None, ())
 

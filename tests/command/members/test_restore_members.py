@@ -13,7 +13,7 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import apply_changes
-from audience_sync.members.membership import MembershipChange
+from audience_sync.members.membership import Identity, MembershipChange
 from audience_sync_cli.frame.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.frame.screen import iso_time
 from audience_sync_cli.frame.times import DAY
@@ -77,8 +77,8 @@ def test_missing_and_older_rows_are_copied_and_the_rest_is_counted(deployment: D
     record(deployment, change("expired", exits=True), now=NOW - KEEP_EXIT - 1)
     record(deployment, change("older"), change("newer", exits=True, at=2), change("same"), source=False)
     record(deployment, notice("erased", 3_000), source=False)
-    record(deployment, change("left", at=2_000, exits=True, record={"hashedPII": []}), source=False)
-    record(deployment, change("moved", at=2_000, record={"hashedPII": [{"email": "1" * 64}]}), source=False)
+    record(deployment, change("left", at=2_000, exits=True, identities=()), source=False)
+    record(deployment, change("moved", at=2_000, identities=(Identity(2_000, {"email": "1" * 64}),)), source=False)
     result = deployment.json(restore_members, SOURCE, since="1h", yes=True, now=NOW)
     names = "read copied merged toRemove alreadyThere newerHere changedMeanwhile expired unlisted"
     nothing = dict.fromkeys(names.split(), 0)

@@ -25,6 +25,7 @@ from local.resources import MANAGER_ACCOUNT
 from tests.command.conftest import Deployment, Printed
 from tests.command.moves.world import World
 from tests.support.aws_fixtures import AUDIENCE
+from tests.support.worker_stack import GRANTED
 
 pytestmark = pytest.mark.usefixtures("connected")
 
@@ -43,7 +44,7 @@ def created(world: World, name: str = "Big spenders", *, renew: bool | None = No
 def filled(world: World, members: int = 3, *, renew: bool | None = None) -> str:
     source = created(world, renew=renew)
     for number in range(1, members + 1):
-        world.event(source, f"m{number}", f"{number}@b.co", consented=number > 1)
+        world.event(source, f"m{number}", f"{number}@b.co", consent=GRANTED if number > 1 else {})
     world.sleep(3 * HOUR)
     return source
 
@@ -388,8 +389,7 @@ def test_with_a_dsp_account_the_proof_names_the_shares_to_end(world: World) -> N
 
 def test_a_removal_without_consent_is_not_proven(world: World) -> None:
     source = filled(world, 1)
-    tcf = {"userConsent": {"consent": {"tcf": "CPXxRfAPXxRfA"}}}
-    world.event(source, "m2", "2@b.co", record=tcf)
+    world.event(source, "m2", "2@b.co", consent={"consent": {"tcf": "CPXxRfAPXxRfA"}})
     world.sleep(3 * HOUR)
     target = moved(world, source)
     world.sleep(3 * HOUR)

@@ -8,9 +8,9 @@ import pytest
 
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
-from audience_sync.members.member_state import Identity, MemberState, Timing, removed
+from audience_sync.members.member_state import MemberState, Timing, removed
 from audience_sync.members.member_step import apply_changes
-from audience_sync.members.membership import Audience
+from audience_sync.members.membership import Audience, Identity
 from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.moves.end_proof import proof_of, show_proof, sum_of
@@ -26,14 +26,13 @@ TCF = {"consent": {"tcf": "CPXxRfAPXxRfA"}}
 
 def entered(at: int, *, dataset: bool = False, consent: Mapping[str, object] = GRANTED) -> MemberState:
     destination = {"destination": ads_data_manager()} if dataset else {}
-    each = change("m1", "a", at=at * 1000, record={"userConsent": consent}, **destination)  # type: ignore[arg-type]
+    each = change("m1", "a", at=at * 1000, consent=consent, **destination)  # type: ignore[arg-type]
     return apply_changes(None, [each], now=at, timing=TIMING).state
 
 
 def left(state: MemberState, at: int, *, message_id: str = "event", erase: bool = False) -> MemberState:
-    each = replace(state.newest, at=at * 1000, message_id=message_id, erase=erase)
-    exits = replace(each, record=each.record | {"action": "DELETE"})
-    return apply_changes(state, [exits], now=at, timing=TIMING).state
+    each = replace(state.newest, at=at * 1000, exits=True, message_id=message_id, erase=erase)
+    return apply_changes(state, [each], now=at, timing=TIMING).state
 
 
 LONG_AGO = entered(ENDED_AT - 10 * DAY)

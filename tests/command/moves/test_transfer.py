@@ -31,8 +31,8 @@ def state_of(*changes: MembershipChange, audience_id: str = AUDIENCE) -> MemberS
 
 
 def enter(at: int, *emails: str, consented: bool = True, **options: object) -> MembershipChange:
-    record = {"countryCode": "US", "userConsent": GRANTED if consented else {}}
-    return change("m1", *(emails or (f"{at}@b.co",)), at=at, record=record, **options)  # type: ignore[arg-type]
+    options |= {"country": "US", "consent": GRANTED if consented else {}}
+    return change("m1", *(emails or (f"{at}@b.co",)), at=at, **options)  # type: ignore[arg-type]
 
 
 def leave(at: int, **options: object) -> MembershipChange:
@@ -114,10 +114,9 @@ def test_an_exit_older_than_the_deletion_notice_is_not_sent(notice: int, sent: i
 
 def test_an_enter_keeps_version_consent_country_and_the_time_of_each_identity() -> None:
     (sent,) = moved([enter(1, "a"), enter(2, "b")], [], OTHER).changes
-    assert (sent.version, sent.named_at) == (Version(2, False, "id-2"), (2, 1))
+    assert (sent.version, sent.country, sent.consent) == (Version(2, False, "id-2"), "US", GRANTED)
     assert (sent.audience_id, sent.destination) == (OTHER.audience_id, amc_connection("amc-1", dsp=True))
-    assert (sent.record["countryCode"], sent.record["userConsent"]) == ("US", GRANTED)
-    assert [each["email"] for each in sent.record["hashedPII"]] == ["b", "a"]
+    assert sent.identities == ((2, {"email": "b"}), (1, {"email": "a"}))
 
 
 @pytest.mark.parametrize(("ended_at", "at"), [(9, 9), (2, 3)], ids=["now", "the row is newer"])
@@ -127,7 +126,7 @@ def test_the_exit_of_an_end_is_newer_than_the_row(ended_at: int, at: int) -> Non
     plain, erasing = ending_exit(row, DATASET, ended_at), ending_exit(row, OTHER, ended_at)
     assert plain.version == Version(at, True, ENDED) > row.version
     assert (plain.erase, erasing.erase) == (False, True), "a dataset's would delete the person in every dataset"
-    assert "userConsent" not in plain.record, "the worker takes it from the row"
+    assert plain.consent is None, "the worker takes it from the row"
 
 
 class _Event(NamedTuple):

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
+from audience_sync.amazon_ads.consent import consent_of_exit
 from audience_sync.amazon_ads.destination import destination_of_changes
-from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.members.membership import Consent
 from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from audience_sync_cli.frame.screen import Screen
@@ -85,8 +86,7 @@ class World:
         member: str,
         *emails: str,
         exits: bool = False,
-        consented: bool = True,
-        record: dict[str, Any] | None = None,
+        consent: Consent = GRANTED,
     ) -> None:
         """Have an event arrive at ingest that names an audience by its id."""
         self.events += 1
@@ -94,15 +94,14 @@ class World:
         digests = [*map(sha256, emails)]
         before = self.truth.get(member, (0, False, set()))[2]
         self.truth[member] = (at, not exits, set() if exits else {*digests} | before)
-        consent = {"userConsent": GRANTED if consented else {}, "countryCode": "DE"} | (record or {})
         reached = self.listing.for_request().by_id(audience_id)
         if not reached:
             self.rejected.append(member)
         for audience in reached:
-            made = change(member, *digests, at=at, exits=exits, message_id=message_id, record=consent)
+            made = change(member, *digests, at=at, exits=exits, message_id=message_id, country="DE")
             destination = destination_of_changes(audience)
-            record = exit_record(made.record | {"userConsent": {}}, destination) if exits else made.record
-            sent = replace(made, audience_id=audience.audience_id, destination=destination, record=record)
+            stated = consent_of_exit({}, destination) if exits else consent
+            sent = replace(made, audience_id=audience.audience_id, destination=destination, consent=stated)
             self.rows.queue.send(pack([sent], DeliveryHistory(first_at=at)), deadline=DEADLINE)
             self.deployment.publish(self.now, **{CHANGES_ACCEPTED: 1})
 

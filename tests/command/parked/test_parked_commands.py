@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.aws.sqs import Queue
-from audience_sync.members.membership import Audience, MembershipChange
+from audience_sync.members.membership import Audience, Identity, MembershipChange
 from audience_sync.members.messages import ChangeMessage, change_as_json
 from audience_sync_cli.frame import reasons
 from audience_sync_cli.frame.errors import NotThere, WrongUsage
@@ -207,13 +206,12 @@ def test_drop_asks_with_a_minimum_if_not_all_are_read(deployment: Deployment, mo
 
 
 def test_a_removal_with_more_than_100_identities_is_redriven_whole(deployment: Deployment) -> None:
-    digests = [{"email": f"{number:064}"} for number in range(250)]
-    removal = change("m1", exits=True)
-    deployment.park(replace(removal, record=removal.record | {"hashedPII": digests}), reason="job_rejected")
+    removed = tuple(Identity(1_000, {"email": f"{number:064}"}) for number in range(250))
+    deployment.park(change("m1", exits=True, identities=removed), reason="job_rejected")
     redrive(deployment.session(), Filter(reason="job_rejected"))
     (sent,) = deployment.bodies("ChangeQueue")
-    assert sent["changes"][0]["record"]["hashedPII"] == digests
-    assert ChangeMessage.from_body(json.dumps(sent)).changes[0].record["hashedPII"] == digests
+    assert sent["changes"][0]["record"]["hashedPII"] == [each.digests for each in removed]
+    assert ChangeMessage.from_body(json.dumps(sent)).changes[0].identities == removed
     assert members(deployment) == []
 
 

@@ -49,7 +49,7 @@ class MemoryQueue:
     def members(self) -> list[str]:
         """The ids of the members of all changes, in the order of the messages."""
         messages = [ChangeMessage.from_body(body) for body in self.bodies]
-        return [each.record["externalUserId"] for message in messages for each in message.changes]
+        return [each.member_id for message in messages for each in message.changes]
 
 
 class Sending:

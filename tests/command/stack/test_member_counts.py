@@ -8,6 +8,7 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.members.member_state import Timing
 from audience_sync.members.member_step import apply_changes
+from audience_sync.members.membership import Identity
 from audience_sync_cli.checks.status import count_members
 from audience_sync_cli.stack.member_counts import MemberCount, member_counts
 from tests.command.conftest import Deployment, change
@@ -27,9 +28,8 @@ def test_current_and_former_members_are_counted_by_audience(deployment: Deployme
 
 def test_members_are_counted_over_several_pages(deployment: Deployment) -> None:
     client, name, sharding = deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], Sharding(1)
-    wide = [{"email": f"{number:064}"} for number in range(100)]
-    entries = (change(f"m{number}") for number in range(300))
-    entries = (replace(each, record=each.record | {"hashedPII": wide}) for each in entries)
+    wide = tuple(Identity(1_000, {"email": f"{number:064}"}) for number in range(100))
+    entries = (change(f"m{number}", identities=wide) for number in range(300))
     states = [apply_changes(None, [each], now=1, timing=Timing(900)).state for each in entries]
     MembershipTable(client, name, sharding, Clock()).write(states)
     seen: list[int] = []

@@ -352,7 +352,7 @@ def job_id(deployment: Deployment) -> str:
     """The id of a job of the sandbox with the record of m1."""
     deployment.connect()
     deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
-    record = encode_record(change("m1").record | {"countryCode": "US"})
+    record = encode_record(change("m1", country="US"))
     return deployment.session().amazon.send_records(upload_of(Target(AUDIENCE.audience_id), record)).job_id
 
 
@@ -366,8 +366,7 @@ def act(deployment: Deployment, entered: MembershipChange, job_id: str, step: st
         case ["row"]:
             deployment.record(entered)
         case ["bare", "row"]:
-            entered.record["hashedPII"].clear()
-            deployment.record(entered)
+            deployment.record(replace(entered, identities=()))
         case ["newer"]:
             deployment.record(replace(entered, at=entered.at + 1_000, message_id="newer"))
         case ["sent", "before"]:

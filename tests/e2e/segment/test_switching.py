@@ -7,12 +7,13 @@ not document it, and this is the strictest reading.
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from audience_sync.ingest.intake import changes_from, compiled
-from audience_sync.members.membership import Audience, MembershipChange
+from audience_sync.members.membership import Audience, Identity, MembershipChange
 from local.sample_profiles import Person, audience_event
 from local.template import ROOT
 from tests.e2e.segment.workspace import FOLDER
@@ -50,8 +51,8 @@ def changes(at: float, step: str) -> Iterator[MembershipChange]:
         for each in PEOPLE.values()
     ]
     for change in changes_from(json.dumps(events).encode(), mappings=compiled(None), audiences=LISTED, now=now).changes:
-        change.record["hashedPII"] += [segments_hashes(PEOPLE[change.member[1]])] if "both forms" in step else []
-        yield change
+        more = (Identity(change.at, segments_hashes(PEOPLE[change.member_id])),) if "both forms" in step else ()
+        yield replace(change, identities=change.identities + more)
 
 
 def left(way: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 import audience_sync
 from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.amazon_ads.consent import consent_of_exit
 from audience_sync.amazon_ads.destination import (
     Api,
     ads_data_manager,
@@ -20,7 +21,6 @@ from audience_sync.amazon_ads.destination import (
     needs_consent,
     resource_of_upload,
 )
-from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.errors import InvalidMessage
 from audience_sync.members.membership import Audience, Destination
@@ -84,7 +84,7 @@ def test_changes_for_an_unknown_api_are_queued_unchanged() -> None:
     assert not needs_consent(new)
     assert not has_jobs(new)
     assert Timings().of(new) == Timings().datasets
-    assert exit_record({"userConsent": {}}, new) == {}
+    assert consent_of_exit({}, new) is None
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from audience_sync.amazon_ads.advertiser_audiences.records import encode_record, frame_of, renamed
 from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.ids import amazon_id, audience_id, external_user_id
-from audience_sync.amazon_ads.record import audience_record
 from audience_sync.amazon_ads.upload import Target, UploadSize, cut_uploads, upload_ends
 from audience_sync.errors import RejectedEvent
-from tests.support.builders import upload_of
+from tests.support.builders import change, upload_of
 
 
 @pytest.mark.parametrize(
@@ -103,9 +102,9 @@ def test_an_audience_id_is_a_number_or_a_dataset_id(value: Any, expected: str | 
 
 
 def test_an_upload_has_exactly_these_bytes() -> None:
-    record = audience_record("cust_1", "CREATE", [{"email": "ab"}], "US", {"consent": {"tcf": "x"}})
+    entering = change("cust_1", "ab", country="US", consent={"consent": {"tcf": "x"}})
     target = Target("413642381039213536")
-    (upload,) = cut_uploads(target, frame_of(target), [encode_record(record)], UploadSize(10, 1000))
+    (upload,) = cut_uploads(target, frame_of(target), [encode_record(entering)], UploadSize(10, 1000))
     assert upload.body() == (
         b'{"audienceId":413642381039213536,"records":[{"externalUserId":"cust_1","countryCode":"US",'
         b'"action":"CREATE","hashedPII":[{"email":"ab"}],"userConsent":{"consent":{"tcf":"x"}}}]}'
@@ -113,9 +112,9 @@ def test_an_upload_has_exactly_these_bytes() -> None:
 
 
 def test_a_field_that_amazon_has_renamed_is_sent_under_its_new_name_wherever_it_stands() -> None:
-    record = audience_record("m", "CREATE", [{"email": "ab", "city": "cd"}], "US", {"geo": {"countryCode": "US"}})
+    identities, consent = [{"email": "ab", "city": "cd"}], {"geo": {"countryCode": "US"}}
+    record = {"countryCode": "US", "action": "CREATE", "hashedPII": identities, "userConsent": consent}
     assert renamed(record, {"email": "emailAddress", "countryCode": "country"}) == {
-        "externalUserId": "m",
         "country": "US",
         "action": "CREATE",
         "hashedPII": [{"emailAddress": "ab", "city": "cd"}],
@@ -123,14 +122,14 @@ def test_a_field_that_amazon_has_renamed_is_sent_under_its_new_name_wherever_it_
     }
 
 
-def test_only_an_empty_consent_is_left_out_of_a_record() -> None:
-    record = audience_record("m", "DELETE", [], None, {})
-    assert encode_record(record) == b'{"externalUserId":"m","action":"DELETE","hashedPII":[]}'
+def test_an_empty_consent_and_that_of_a_removal_are_left_out_of_a_record() -> None:
+    leaving = change("m", exits=True, consent={"consent": {"tcf": "x"}})
+    assert encode_record(leaving) == b'{"externalUserId":"m","action":"DELETE","hashedPII":[]}'
+    assert encode_record(change("m")) == b'{"externalUserId":"m","action":"CREATE","hashedPII":[]}'
 
 
 def test_non_ascii_characters_are_sent_as_utf_8() -> None:
-    record = audience_record("m", "CREATE", [{"email": "ab"}], None, {"consent": {"gpp": "é"}})
-    assert '"gpp":"é"'.encode() in encode_record(record)
+    assert '"gpp":"é"'.encode() in encode_record(change("m", "ab", consent={"consent": {"gpp": "é"}}))
 
 
 def test_halves_of_an_upload_keep_target_and_order() -> None:
@@ -141,9 +140,7 @@ def test_halves_of_an_upload_keep_target_and_order() -> None:
 
 def test_every_upload_names_its_connection() -> None:
     target = Target("1", amc_connection("c-1", dsp=True))
-    (upload,) = cut_uploads(
-        target, frame_of(target), [encode_record(audience_record("m", "DELETE", [], None, {}))], UploadSize(1, 9)
-    )
+    (upload,) = cut_uploads(target, frame_of(target), [encode_record(change("m", exits=True))], UploadSize(1, 9))
     assert upload.body().endswith(b'],"targetResource":{"connectionId":"c-1","targetTypes":["DSP"]}}')
 
 
@@ -151,7 +148,7 @@ def test_every_upload_names_its_connection() -> None:
     ("below", "sizes"), [pytest.param(0, [3, 1], id="as it fits"), pytest.param(1, [2, 2], id="a byte less")]
 )
 def test_an_upload_holds_as_many_records_as_fit_to_the_byte(below: int, sizes: list[int]) -> None:
-    encoded = [encode_record(audience_record(f"m{number}", "DELETE", [], "US", {})) for number in range(4)]
+    encoded = [encode_record(change(f"m{number}", exits=True, country="US")) for number in range(4)]
     (three,) = cut_uploads(Target("1"), frame_of(Target("1")), encoded[:3], UploadSize(9, 10_000))
     chunks = cut_uploads(Target("1"), frame_of(Target("1")), encoded, UploadSize(9, len(three.body()) - below))
     assert [len(chunk.encoded) for chunk in chunks] == sizes

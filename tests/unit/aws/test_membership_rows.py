@@ -13,8 +13,8 @@ from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding, 
 from audience_sync.errors import MisplacedRow, RowUnreadable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
-from audience_sync.members.member_state import Identity, LateJob, MemberState
-from audience_sync.members.membership import Destination, MembershipChange, Version
+from audience_sync.members.member_state import LateJob, MemberState
+from audience_sync.members.membership import Destination, Identity, Version
 from tests.support import builders
 
 AUDIENCE = "418273650912345678"
@@ -29,7 +29,7 @@ def state(**changes: Any) -> MemberState:
         message_id="personas_2nF7aQkT9bCwXyZ0123456789",
         audience_id=AUDIENCE,
         destination=amc_connection("amzn1.amc.connection.0123456789", dsp=True),
-        record={"countryCode": "US"},
+        country="US",
     )
     return MemberState(newest, **changes)
 
@@ -140,31 +140,29 @@ def test_a_row_of_an_older_version_with_bare_job_ids_is_read() -> None:
 
 
 def test_the_row_of_a_plain_member_contains_only_its_record() -> None:
-    record = {"externalUserId": "m1", "action": "CREATE", "hashedPII": [], "userConsent": {"consent": {"tcf": "C"}}}
-    plain = MemberState(MembershipChange("1", Destination(), 1, "a", record))
+    plain = MemberState(builders.change("m1", consent={"consent": {"tcf": "C"}}))
     row = row_of(plain, SHARDING.key_of(plain.member), 1)
     assert row["member"] == {"B": b'{"r":{"action":"CREATE","userConsent":{"consent":{"tcf":"C"}}}}\0'}
     assert state_from_row(row) == replace(plain, revision=1)
 
 
 @pytest.mark.parametrize(
-    ("action", "entered", "exited", "deleted", "expires"),
+    ("exits", "entered", "exited", "deleted", "expires"),
     [
-        pytest.param("CREATE", 20, 10, 0, 20 + KEEP_ACTIVE, id="an enter, by when it was sent"),
-        pytest.param("CREATE", 20, 30, 0, 30 + KEEP_ACTIVE, id="an enter, by the removal that was sent with it"),
-        pytest.param("DELETE", 20, 30, 0, 30 + KEEP_EXIT, id="an exit"),
-        pytest.param("DELETE", 20, 30, 40, 40 + KEEP_EXIT, id="a deletion: longer than Amazon's 30 days"),
+        pytest.param(False, 20, 10, 0, 20 + KEEP_ACTIVE, id="an enter, by when it was sent"),
+        pytest.param(False, 20, 30, 0, 30 + KEEP_ACTIVE, id="an enter, by the removal that was sent with it"),
+        pytest.param(True, 20, 30, 0, 30 + KEEP_EXIT, id="an exit"),
+        pytest.param(True, 20, 30, 40, 40 + KEEP_EXIT, id="a deletion: longer than Amazon's 30 days"),
     ],
 )
 def test_a_row_expires_a_fixed_time_after_the_last_upload(
-    action: str, entered: int, exited: int, deleted: int, expires: int
+    exits: bool, entered: int, exited: int, deleted: int, expires: int
 ) -> None:
-    newest = MembershipChange("1", Destination(), 1, "a", {"externalUserId": "m1", "action": action})
     steps = (ErasureStep(StepKind.DELETION, "-", deleted * 1000, 0),) if deleted else ()
-    sent = MemberState(newest, enter_sent=entered, removal_sent=exited, erasure=steps)
+    sent = MemberState(builders.change(exits=exits), enter_sent=entered, removal_sent=exited, erasure=steps)
     row = row_of(sent, SHARDING.key_of(sent.member), 1)
     assert row["expiresAt"] == {"N": str(expires)}
-    assert state_from_row(row).newest.record["action"] == action
+    assert state_from_row(row).newest.exits is exits
 
 
 UNREADABLE: dict[str, list[Any]] = {  # fields of the header, by letter
@@ -233,9 +231,7 @@ def test_a_row_without_one_of_its_attributes_is_unreadable(attribute: str) -> No
 def test_consent_and_destination_survive_a_round_trip_through_the_row(
     consent: dict[str, Any], destination: Destination
 ) -> None:
-    plain = state().newest
-    newest = replace(plain, destination=destination, record=plain.record | {"userConsent": consent})
-    written = MemberState(newest, revision=1)
+    written = MemberState(replace(state().newest, destination=destination, consent=consent), revision=1)
     assert state_from_row(row_of(written, SHARDING.key_of(written.member), 1)) == written
 
 

@@ -30,8 +30,8 @@ SHARDS = range(4)
 
 
 def change(member: str, *, consent: str = "", **options: Any) -> MembershipChange:
-    signals = {"userConsent": {"consent": {"tcf": consent}} if consent else {}}
-    given = {"destination": amc_connection("connection-1", dsp=True), "record": signals} | options
+    signals = {"consent": {"tcf": consent}} if consent else {}
+    given = {"destination": amc_connection("connection-1", dsp=True), "consent": signals} | options
     return builders.change(member, "a" * 64, **given)
 
 

@@ -11,8 +11,8 @@ from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MAX_KEYS, MAX_STATEMENTS, PAUSES, MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import MovedOn, OutOfTime, TransientError, Unavailable
-from audience_sync.members.member_state import Identity, LateJob, MemberState
-from audience_sync.members.membership import Version
+from audience_sync.members.member_state import LateJob, MemberState
+from audience_sync.members.membership import Identity, Version
 from local import resources
 from tests.support import builders
 from tests.support.aws_fixtures import recreate_tables

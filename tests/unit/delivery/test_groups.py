@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.advertiser_audiences.records import encode_record, frame_of
-from audience_sync.amazon_ads.record import audience_record
 from audience_sync.amazon_ads.upload import Target, cut_uploads
 from audience_sync.delivery.context import Message, ParsedMessage
 from audience_sync.delivery.groups import groups
 from audience_sync.delivery.pending import PendingMember
 from audience_sync.delivery.uploads import Limits
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.members.membership import Destination, MembershipChange
+from audience_sync.members.membership import Destination, Identity, MembershipChange
 from audience_sync.members.messages import ChangeMessage
+from tests.support import builders
 
 TARGET = Target("418273650912345678")
 LIMITS = Limits()
@@ -24,9 +24,8 @@ DIGESTS = [field.amazon_name for field in IDENTIFIERS]
 
 
 def change(number: int, identifiers: int) -> MembershipChange:
-    identity = dict.fromkeys(DIGESTS[:identifiers], f"{number:064x}")
-    record = audience_record(f"cust_{number:08d}", "CREATE", [identity], "US", {})
-    return MembershipChange(TARGET.audience_id, Destination(), 1, f"m-{number}", record)
+    identity = Identity(1, dict.fromkeys(DIGESTS[:identifiers], f"{number:064x}"))
+    return builders.change(f"cust_{number:08d}", identities=(identity,), country="US")
 
 
 def pending(*changes: MembershipChange) -> PendingMember:
@@ -34,7 +33,7 @@ def pending(*changes: MembershipChange) -> PendingMember:
 
 
 def uploads_of(members: Sequence[PendingMember], limits: Limits = LIMITS) -> int:
-    encoded = [encode_record(each.newest.record) for each in members]
+    encoded = [encode_record(each.newest) for each in members]
     return len(list(cut_uploads(TARGET, frame_of(TARGET), encoded, limits.size(TARGET.destination))))
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from audience_sync.delivery.job_members import job_member, members_of_upload
 from audience_sync.members.job_messages import JobMember
-from audience_sync.members.member_state import Identity, MemberState
-from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, Version
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import MAX_IDENTITIES, Identity, MembershipChange, Version
 from tests.support import builders
 
 LEFT, ENTERED = Version(2, True, "exit"), Version(4, False, "enter")

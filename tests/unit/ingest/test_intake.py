@@ -21,11 +21,12 @@ from audience_sync.ingest.mapped_values import LONG_PHONE, MAX_WORK, STEPS_A_CHA
 from audience_sync.ingest.outcome import Rejected
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.ingest.translation import Translator
-from audience_sync.members.membership import EVERY_AUDIENCE, Destination, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, Destination, Identity, MembershipChange
 from audience_sync.segment.compiled_mapping import CompiledMapping
 from tests.support.builders import sha256
 from tests.support.doubles.audiences import Listed
 from tests.support.intake import GERMAN, LAPSED, MEMBER, NOW, entered, example, outcomes, read
+from tests.support.member_changes import names
 
 
 def mapped(*fields: dict[str, Any], trigger: str = 'type = "track"') -> str:
@@ -166,29 +167,30 @@ def test_every_shared_segment_event_has_its_documented_result(number: str, expec
     assert result.ignored == (not expected)
 
 
-def test_a_full_event_becomes_exactly_this_record() -> None:
-    (change,) = read(example("01")).changes
-    assert (change.audience_id, change.destination) == ("418273650912345678", Destination())
-    assert change.at == 1772615722118
-    assert change.message_id == "personas_2nF7aKq0VxLw9TbRzYcM1dHgPsE"
-    assert change.record == {
-        "externalUserId": "cust_48121",
-        "countryCode": "US",
-        "action": "CREATE",
-        "hashedPII": [
-            {
-                "email": sha256("maya.okafor@example.com"),
-                "phone": sha256("12065550142"),
-                "firstname": sha256("maya"),
-                "lastname": sha256("okaforlind"),
-                "address": sha256("1200westlakeavenstenumber400"),
-                "city": sha256("seattle"),
-                "state": sha256("wa"),
-                "postal": sha256("98109"),
-            }
-        ],
-        "userConsent": {},
+def test_a_full_event_becomes_exactly_this_change() -> None:
+    digests = {
+        "email": sha256("maya.okafor@example.com"),
+        "phone": sha256("12065550142"),
+        "firstname": sha256("maya"),
+        "lastname": sha256("okaforlind"),
+        "address": sha256("1200westlakeavenstenumber400"),
+        "city": sha256("seattle"),
+        "state": sha256("wa"),
+        "postal": sha256("98109"),
     }
+    assert read(example("01")).changes == [
+        MembershipChange(
+            "418273650912345678",
+            "cust_48121",
+            Destination(),
+            at=1772615722118,
+            message_id="personas_2nF7aKq0VxLw9TbRzYcM1dHgPsE",
+            exits=False,
+            identities=(Identity(1772615722118, digests),),
+            country="US",
+            consent={},
+        )
+    ]
 
 
 def test_a_duplicate_is_superseded_and_a_late_exit_keeps_its_place() -> None:
@@ -201,24 +203,23 @@ def test_a_duplicate_is_superseded_and_a_late_exit_keeps_its_place() -> None:
 
 def test_two_identifiers_of_one_profile_become_one_record() -> None:
     (change,) = read(example("27")).changes
-    assert sorted(identity["email"] for identity in change.record["hashedPII"]) == sorted(
-        [sha256("maya.okafor@example.com"), sha256("m.okafor@work.example")]
-    )
+    assert names(change) == sorted([sha256("maya.okafor@example.com"), sha256("m.okafor@work.example")])
 
 
 def test_an_enter_carries_consent_and_an_exit_does_not() -> None:
     entered = example("09")
     (addition,) = read(entered).changes
-    assert addition.record["userConsent"]["consent"] == {
+    signals = {
         "amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"},
         "tcf": "CPexampleTcfStringAAABDEAABAAAAAAAAAAA",
         "gpp": "DBABMA~CPexampleGppSection",
     }
-    assert "ipAddress" not in addition.record["userConsent"]["geo"], "plain text goes only where a mapping says so"
+    geo = {"countryCode": "DE"}  # plain text, such as an IP address, goes only where a mapping says so
+    assert addition.consent == {"geo": geo, "consent": signals}
     entered["event"] = "Audience Exited"
     entered["properties"] |= {"lapsed_premium_buyers": False}
     (removal,) = read(entered).changes
-    assert (removal.record["action"], removal.record["userConsent"]) == ("DELETE", {})
+    assert (removal.exits, removal.consent) == (True, {})
 
 
 def test_the_consent_policy_pass_leaves_consent_to_amazon() -> None:
@@ -367,7 +368,7 @@ def test_the_event_time_is_timestamp_then_original_timestamp_then_received_at_th
 )
 def test_the_country_comes_from_the_first_source_that_has_one(event: Any, country: str | None) -> None:
     (change,) = read(event, audiences=Listed(replace(LAPSED, country="CA"))).changes
-    assert change.record.get("countryCode") == country
+    assert change.country == country
 
 
 @pytest.mark.parametrize(
@@ -496,8 +497,7 @@ NOTICE = {"type": "delete", "userId": "u1", "messageId": "m1"}
 
 def test_a_deletion_notice_becomes_exactly_this_change() -> None:
     notice = NOTICE | {"timestamp": "2026-03-19T23:59:59Z"}
-    record = {"externalUserId": "u1", "action": "DELETE", "hashedPII": [], "userConsent": {}}
-    expected = MembershipChange(EVERY_AUDIENCE, Destination(), NOW - 1000, "m1", record, erase=True)
+    expected = MembershipChange(EVERY_AUDIENCE, "u1", Destination(), NOW - 1000, "m1", True, consent={}, erase=True)
     assert read(notice).changes == [expected]
 
 
@@ -532,7 +532,7 @@ def test_a_mapped_country_wins_unless_it_is_empty() -> None:
     for country, expected in (("DE", "DE"), ("", "US")):
         event = entered(event="Audience Exited", properties__lapsed_premium_buyers=False, country=country)
         (change,) = read(event | {"audience": LAPSED.audience_id}, mappings=mappings).changes
-        assert change.record["countryCode"] == expected
+        assert change.country == expected
 
 
 def test_an_audience_is_looked_up_once_for_all_events_of_a_request() -> None:

@@ -101,8 +101,8 @@ def test_each_mapping_decides_for_its_own_audience() -> None:
     german["fields"] = german["fields"] | {"audience_id": GERMAN.audience_id}
     undecided = deciding({"value": {"@path": "$.properties.other"}, "enter": ["x"]}, name="Other")
     result = read_rows(row("in"), mappings=[undecided, deciding(), german])
-    changes = [(each.audience_id, each.record["action"]) for each in result.changes]
-    assert changes == [(LAPSED.audience_id, "CREATE"), (GERMAN.audience_id, "DELETE")]
+    changes = [(each.audience_id, each.exits) for each in result.changes]
+    assert changes == [(LAPSED.audience_id, False), (GERMAN.audience_id, True)]
 
 
 def test_a_mapping_never_overrules_engage_and_a_contradiction_is_rejected() -> None:

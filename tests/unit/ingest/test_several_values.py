@@ -45,7 +45,7 @@ def read(
 
 
 def sent(result: IntakeResult) -> list[list[dict[str, str]]]:
-    return [change.record["hashedPII"] for change in result.changes]
+    return [[each.digests for each in change.identities] for change in result.changes]
 
 
 def email(*addresses: str) -> list[dict[str, str]]:

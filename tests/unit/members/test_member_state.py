@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from audience_sync.members.member_state import (
     Action,
     Due,
-    Identity,
     LateJob,
     MemberState,
     Timing,
     removed,
     with_known_consent,
 )
-from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, Version
+from audience_sync.members.membership import MAX_IDENTITIES, Consent, Identity, MembershipChange, Version
 from tests.support.member_changes import change, enter, leave, names, notice, recorded
 
 TIMING = Timing(effective_after=1_000, longest_job=100_000)
@@ -294,43 +293,29 @@ def test_an_enter_waits_until_no_removal_can_undo_it(state: MemberState, until: 
 
 def consenting(each: MembershipChange) -> MembershipChange:
     given = {"geo": {"ipAddress": "192.0.2.1"}, "consent": {"tcf": "C1"}}
-    return replace(each, record=each.record | {"countryCode": "DE", "userConsent": given})
+    return replace(each, country="DE", consent=given)
 
 
 def test_an_enter_and_the_removal_before_it_carry_the_enters_consent() -> None:
     state = row((3, "new"), (1, "old"), newest=consenting(enter(3)), last_exit=2)
     (removal,), (entered,) = state.records(Action.REMOVAL), state.records(Action.ENTER)
-    common = {"externalUserId": "m1", "countryCode": "DE"}
-    assert removal.record == common | {"action": "DELETE", "hashedPII": [{"email": "old"}]} | {
-        "userConsent": {"consent": {"tcf": "C1"}}
-    }
-    assert entered.record == common | {
-        "action": "CREATE",
-        "hashedPII": [{"email": "new"}],
-        "userConsent": {"geo": {"ipAddress": "192.0.2.1"}, "consent": {"tcf": "C1"}},
-    }
+    left = change(2, exits=True, identities=(Identity(1, {"email": "old"}),), country="DE")
+    assert removal == replace(left, consent={"consent": {"tcf": "C1"}}), "but no IP address"
+    assert entered == consenting(enter(3, "new"))
 
 
-@pytest.mark.parametrize(
-    ("consent", "sent"),
-    [({"userConsent": {"geo": {"ipAddress": "192.0.2.1"}}}, {"geo": {"ipAddress": "192.0.2.1"}}), ({}, {})],
-    ids=["its own", "none"],
-)
-def test_an_exit_is_sent_with_its_own_consent(consent: dict[str, Any], sent: dict[str, Any]) -> None:
-    newest = leave(2)
-    del newest.record["userConsent"]
-    state = row((1, "a"), newest=replace(newest, record=newest.record | consent), last_exit=2)
-    assert state.removal().record["userConsent"] == sent
+@pytest.mark.parametrize("consent", [{"geo": {"ipAddress": "192.0.2.1"}}, None], ids=["its own", "none"])
+def test_an_exit_is_sent_with_its_own_consent(consent: Consent | None) -> None:
+    state = row((1, "a"), newest=change(2, exits=True, consent=consent), last_exit=2)
+    assert state.removal().consent == (consent or {})
     assert state.change() == state.removal()
 
 
 def test_an_exit_without_consent_carries_the_members_consent_but_no_geo() -> None:
-    silent, known = leave(2), enter(1)
-    del silent.record["userConsent"], known.record["userConsent"]
+    silent, known = change(2, exits=True, consent=None), change(1, consent=None)
     assert with_known_consent(leave(2), consenting(known)) == leave(2), "it states that there is none"
-    taken_over = {"userConsent": {"consent": {"tcf": "C1"}}}
-    assert with_known_consent(silent, consenting(known)) == replace(silent, record=silent.record | taken_over)
-    assert with_known_consent(silent, known) == replace(silent, record=silent.record | {"userConsent": {}})
+    assert with_known_consent(silent, consenting(known)) == replace(silent, consent={"consent": {"tcf": "C1"}})
+    assert with_known_consent(silent, known) == replace(silent, consent={})
 
 
 @pytest.mark.parametrize("erase_until", [0, 1, 2], ids=["exit", "an older notice", "deletion notice"])
@@ -338,15 +323,13 @@ def test_a_removal_has_the_version_of_the_exit_that_ended_the_life(erase_until: 
     state = row((3, "new"), (1, "old"), newest=enter(3), last_exit=2, erase_until=erase_until)
     removal = state.removal()
     assert (removal.version, removal.erase) == (leave(2).version, erase_until == 2)
-    assert removal.identities == [(1, {"email": "old"})]
+    assert removal.identities == (Identity(1, {"email": "old"}),)
     assert state.change() == state.enter()
 
 
-def test_identity_times_are_omitted_if_all_equal_the_changes_time() -> None:
-    assert row((2, "a"), newest=leave(2), last_exit=2).removal().named_at == ()
-    assert row((2, "a"), (1, "b"), newest=leave(2), last_exit=2).removal().named_at == (2, 1)
-    assert row((3, "a"), newest=enter(3)).enter().named_at == ()
-    assert row((3, "a"), (1, "b"), newest=enter(3)).enter().named_at == (3, 1)
+def test_a_removal_and_an_enter_keep_the_time_at_which_each_identity_was_named() -> None:
+    out, back = row((2, "a"), (1, "b"), newest=leave(2), last_exit=2), row((3, "a"), (1, "b"), newest=enter(3))
+    assert (out.removal().identities, back.enter().identities) == (out.identities, back.identities)
 
 
 MANY = [(at, f"e{at:03}") for at in range(MAX_IDENTITIES + 30, 0, -1)]
@@ -356,7 +339,7 @@ def test_more_than_a_hundred_identities_are_removed_in_several_records() -> None
     records = row(*MANY, newest=leave(1_000), last_exit=1_000).records(Action.REMOVAL)
     assert [len(names(each)) for each in records] == [100, 30]
     assert {name for each in records for name in names(each)} == {name for _, name in MANY}
-    assert [each.named_at[0] for each in records] == [130, 30], "a parked one keeps its times"
+    assert [each.identities[0].at for each in records] == [130, 30], "a parked one keeps its times"
 
 
 def test_an_enter_carries_the_hundred_newest_identities() -> None:
@@ -370,4 +353,4 @@ def test_no_record_is_sent_if_there_is_nothing_to_remove() -> None:
 
 def test_a_repetition_contains_neither_identities_nor_consent() -> None:
     state = row((3, "a"), newest=consenting(enter(3)))
-    assert state.bare() == replace(enter(3), record=enter(3).record | {"countryCode": "DE"})
+    assert state.bare() == replace(enter(3), country="DE")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from audience_sync.aws.membership_rows import expires_at
-from audience_sync.members.member_state import Action, Due, Identity, LateJob, MemberState, Timing
+from audience_sync.members.member_state import Action, Due, LateJob, MemberState, Timing
 from audience_sync.members.member_step import (
     KEEP_REMOVED,
     MAX_KEPT,
@@ -20,7 +20,7 @@ from audience_sync.members.member_step import (
     without_late_job,
     without_removal,
 )
-from audience_sync.members.membership import ChangeOutcome, MembershipChange, Version, coalesce
+from audience_sync.members.membership import ChangeOutcome, Identity, MembershipChange, Version, coalesce
 from tests.support.member_changes import NOW, TIMING, change, enter, leave, names, notice, recorded
 
 SOON = int(TIMING.effective_after)  # seconds after which what was sent has taken effect
@@ -45,7 +45,7 @@ def attempted(each: Decision, *, at: int, result: Attempt = Attempt.ACCEPTED) ->
 def uploads(each: Decision) -> list[tuple[str, list[str]]]:
     """The records that go to Amazon: action and names."""
     records = each.state.records(each.upload) if each.upload else []
-    return [(record.record["action"], names(record)) for record in records]
+    return [("DELETE" if record.exits else "CREATE", names(record)) for record in records]
 
 
 def kept(state: MemberState) -> list[str]:
@@ -79,8 +79,8 @@ def test_an_exit_of_an_unknown_member_without_identifiers_is_recorded() -> None:
 
 def test_an_identity_is_kept_once_with_its_latest_time() -> None:
     digests = {"email": "a", "phone": "b"}
-    first, again = enter(1), enter(2)
-    first.record["hashedPII"], again.record["hashedPII"] = [digests], [dict(reversed(digests.items()))]
+    first = change(1, identities=(Identity(1, digests),))
+    again = change(2, identities=(Identity(2, dict(reversed(digests.items()))),))
     assert recorded(first, again).identities == (Identity(2, digests),)
 
 
@@ -99,7 +99,7 @@ def test_a_full_row_forgets_no_identity_for_a_new_one(exits: bool) -> None:
 
 def test_the_stored_newest_change_has_no_identities_and_no_erase_flag() -> None:
     newest = take(None, enter(1, "a"), enter(2, "b"), notice(3)).state.newest
-    assert (newest.record["hashedPII"], newest.named_at, newest.erase) == ([], (), False)
+    assert (newest.identities, newest.erase) == ((), False)
 
 
 @pytest.mark.parametrize("at", [-1, -86_400_000, 0])

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.members.membership import MembershipChange, Version, canonical_json, coalesce, since
+from audience_sync.members.membership import (
+    Consent,
+    Identity,
+    MembershipChange,
+    Version,
+    canonical_json,
+    coalesce,
+    since,
+)
 from tests.support import builders
 
 
@@ -16,6 +24,11 @@ def change(
     member: str = "m1", *, message_id: str = "a", emails: tuple[str, ...] = ("e",), **options: Any
 ) -> MembershipChange:
     return builders.change(member, *emails, message_id=message_id, audience_id="9007199254740993", **options)
+
+
+def named(change: MembershipChange) -> list[tuple[int, str]]:
+    """When each email address was named, in the order of the change."""
+    return [(each.at, each.digests["email"]) for each in change.identities]
 
 
 changes = st.builds(
@@ -36,10 +49,9 @@ def canonical(some: list[MembershipChange]) -> dict[tuple[str, str], Any]:
     """
     kept: dict[tuple[str, str], Any] = {}
     for each in reversed(some):
-        named = {identity["email"]: at for at, identity in each.identities}
         lives = kept.setdefault(each.member, [])
         newer = {name for _, _, names in lives for name in names}
-        lives.insert(0, (each.version, each.erase, {name: at for name, at in named.items() if name not in newer}))
+        lives.insert(0, (each.version, each.erase, {name: at for at, name in named(each) if name not in newer}))
     return kept
 
 
@@ -83,15 +95,15 @@ def test_an_invalid_version_string_is_refused(text: str) -> None:
 
 def test_identities_of_one_member_merge_into_one_record() -> None:
     (merged,) = coalesce([change(emails=("work",)), change(message_id="b", emails=("home",))])
-    assert merged.record["hashedPII"] == [{"email": "home"}, {"email": "work"}]
+    assert named(merged) == [(1, "home"), (1, "work")]
 
 
 def test_the_order_of_fields_does_not_matter_to_an_identity() -> None:
     digests = {"email": "e", "phone": "p"}
-    one, other = change(), change(message_id="b")
-    one.record["hashedPII"], other.record["hashedPII"] = [digests], [dict(reversed(digests.items()))]
+    turned = dict(reversed(digests.items()))
+    one, other = change(identities=(Identity(1, digests),)), change(message_id="b", identities=(Identity(1, turned),))
     (merged,) = coalesce([one, other])
-    assert merged.record["hashedPII"] == [digests]
+    assert merged.identities == (Identity(1, digests),)
 
 
 def test_canonical_json_is_sorted_and_has_no_white_space() -> None:
@@ -114,53 +126,50 @@ def test_the_exit_before_a_newer_enter_is_kept() -> None:
     three = [change(at=1, emails=("old",)), change(at=2, exits=True, emails=()), change(at=3, emails=("new",))]
     for order in permutations(three):
         left, entered = coalesce(order)
-        assert (left.version.at, left.exits, left.record["hashedPII"]) == (2, True, [{"email": "old"}])
-        assert (entered.version.at, entered.exits, entered.record["hashedPII"]) == (3, False, [{"email": "new"}])
+        assert (left.version.at, left.exits, named(left)) == (2, True, [(1, "old")])
+        assert (entered.version.at, entered.exits, named(entered)) == (3, False, [(3, "new")])
 
 
 @pytest.mark.parametrize("erase", [False, True], ids=["exit", "deletion notice"])
 def test_a_newer_enter_inherits_neither_identities_nor_erase_across_an_exit(erase: bool) -> None:
     *_, entered = coalesce([change(at=1, emails=("old",)), change(at=2, exits=True, erase=erase), change(at=3)])
-    assert (entered.record["hashedPII"], entered.erase) == ([{"email": "e"}], False)
+    assert (named(entered), entered.erase) == ([(3, "e")], False)
 
 
 def test_identities_of_an_earlier_life_move_from_the_enter_to_the_exit() -> None:
-    entered = replace(change(at=3, emails=("old", "new")), named_at=(1, 3))
+    entered = change(at=3, identities=(Identity(1, {"email": "old"}), Identity(3, {"email": "new"})))
     left, entered = coalesce([entered, change(at=2, exits=True, emails=())])
-    assert (left.record["hashedPII"], left.named_at) == ([{"email": "old"}], (1,))
-    assert (entered.record["hashedPII"], entered.named_at) == ([{"email": "new"}], ()), "all named at its own time"
+    assert (named(left), named(entered)) == ([(1, "old")], [(3, "new")])
 
 
 def test_an_enter_of_the_same_millisecond_belongs_to_the_life_the_exit_ended() -> None:
     (left,) = coalesce([change(at=2, emails=("same",)), change(at=2, exits=True, emails=())])
-    assert left.record["hashedPII"] == [{"email": "same"}]
+    assert named(left) == [(2, "same")]
 
 
 def test_each_identity_keeps_the_latest_time_it_was_named() -> None:
     (merged,) = coalesce([change(at=1, emails=("x", "y")), change(at=2, emails=("y",)), change(at=3, emails=("z",))])
-    assert {identity["email"]: at for at, identity in merged.identities} == {"x": 1, "y": 2, "z": 3}
+    assert sorted(named(merged)) == [(1, "x"), (2, "y"), (3, "z")]
 
 
-def test_identity_times_are_omitted_if_all_equal_the_changes_time() -> None:
-    (merged,) = coalesce([change(emails=("x",)), change(message_id="b", emails=("y",))])
-    assert merged.named_at == ()
-
-
-def test_of_two_changes_with_one_version_the_same_is_kept_in_either_order() -> None:
-    two = [replace(change(), record=change().record | {"countryCode": country}) for country in ("DE", "FR")]
-    assert coalesce(two)[0].record == coalesce(reversed(two))[0].record
+@pytest.mark.parametrize(
+    ("field", "kept", "other"),
+    [("country", "FR", "DE"), ("country", None, "DE"), ("consent", None, {}), ("consent", None, {"consent": {}})],
+)
+def test_of_two_changes_with_one_version_the_same_is_kept_in_either_order(field: str, kept: Any, other: Any) -> None:
+    two = [change(**{field: kept}), change(**{field: other})]
+    assert coalesce(two) == coalesce(reversed(two)) == two[:1]
 
 
 def test_an_enter_keeps_the_hundred_newest_identities() -> None:
     (merged,) = coalesce(change(at=at, emails=(f"e{at}",)) for at in range(130))
-    assert [identity["email"] for identity in merged.record["hashedPII"]] == [f"e{at}" for at in range(129, 29, -1)]
-    assert merged.identities[0][0] == 129
+    assert named(merged) == [(at, f"e{at}") for at in range(129, 29, -1)]
 
 
 def test_an_exit_keeps_every_identity() -> None:
     entered = [change(at=at, emails=(f"e{at}",)) for at in range(130)]
     (left,) = coalesce([*entered, change(at=200, exits=True, emails=())])
-    assert len(left.record["hashedPII"]) == 130
+    assert len(left.identities) == 130
 
 
 def test_ids_that_differ_in_case_are_different_members() -> None:
@@ -216,7 +225,7 @@ def test_changes_not_newer_than_a_deletion_notice_are_dropped(
 def test_identities_not_newer_than_a_deletion_notice_are_dropped() -> None:
     some = [change("m1", at=at, emails=(email,)) for at, email in ((3, "old"), (4, "of its moment"), (5, "new"))]
     (left,) = since(coalesce(some), Version(4, True, "notice"))
-    assert (left.record["hashedPII"], left.named_at) == ([{"email": "new"}], ())
+    assert named(left) == [(5, "new")]
 
 
 @pytest.mark.parametrize(
@@ -226,10 +235,8 @@ def test_identities_not_newer_than_a_deletion_notice_are_dropped() -> None:
         pytest.param({"consent": {"amzn": {"amznUserData": "GRANTED"}, "tcf": "DENIED"}}, False, id="granted"),
         pytest.param({"consent": {"amzn": ["DENIED"]}}, False, id="no object: rows promise nothing within the consent"),
         pytest.param({}, False, id="a deletion notice states none"),
+        pytest.param(None, False, id="only the row knows it"),
     ],
 )
-def test_an_exit_denies_consent_only_if_it_says_so(consent: dict[str, Any], denies: bool) -> None:
-    denied = change(exits=True, erase=True, record={"userConsent": consent, "countryCode": "DE"})
-    assert (denied.denies_consent, denied.consent, denied.country) == (denies, consent, "DE")
-    del denied.record["userConsent"], denied.record["countryCode"]
-    assert (denied.denies_consent, denied.consent, denied.country) == (False, {}, None)
+def test_an_exit_denies_consent_only_if_it_says_so(consent: Consent | None, denies: bool) -> None:
+    assert change(exits=True, erase=True, consent=consent).denies_consent is denies

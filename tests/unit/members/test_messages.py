@@ -11,7 +11,7 @@ from audience_sync.errors import InvalidMessage, RequestRejected, Throttled
 from audience_sync.members.dead_letters import DeadLetter, Failure
 from audience_sync.members.envelope import MAX_ATTEMPTS, MAX_MESSAGE_BYTES, MAX_TIME, MIN_TIME
 from audience_sync.members.job_messages import DeletionMessage, JobMember, JobMessage, job_messages, read_job_queue
-from audience_sync.members.membership import MAX_IDENTITIES, Destination, MembershipChange, Version
+from audience_sync.members.membership import MAX_IDENTITIES, Destination, Identity, MembershipChange, Version
 from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, Untracked, change_as_json, pack
 from tests.support import builders
 
@@ -37,19 +37,21 @@ DESTINATIONS = st.builds(  # all that there are, and one of a kind to come
 
 @st.composite
 def any_change(draw: st.DrawFn) -> MembershipChange:
-    identities = draw(st.lists(st.dictionaries(st.sampled_from(["email", "phone"]), IDS, min_size=1), max_size=4))
-    at, exits = draw(TIMES), draw(st.booleans())
-    record: dict[str, Any] = {
-        "externalUserId": draw(MEMBERS),
-        "countryCode": draw(st.sampled_from(["US", "DE"])),
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": identities,
-        "userConsent": draw(st.sampled_from([{}, {"consent": {"tcf": "CPx"}}])),
-    }
-    named_at = draw(st.one_of(st.just(()), st.tuples(*[TIMES] * len(identities))))
-    destination = draw(DESTINATIONS)
-    audience = draw(st.sampled_from([AUDIENCE, "1"]))
-    return MembershipChange(audience, destination, at, draw(IDS), record, draw(st.booleans()), named_at)
+    at = draw(TIMES)
+    named = draw(st.sampled_from([st.just(at), TIMES]))
+    digests = st.dictionaries(st.sampled_from(["email", "phone"]), IDS, min_size=1)
+    return MembershipChange(
+        draw(st.sampled_from([AUDIENCE, "1"])),
+        draw(MEMBERS),
+        draw(DESTINATIONS),
+        at,
+        message_id=draw(IDS),
+        exits=draw(st.booleans()),
+        identities=draw(st.lists(st.builds(Identity, named, digests), max_size=4).map(tuple)),
+        country=draw(st.sampled_from(["US", "DE", None])),
+        consent=draw(st.sampled_from([{}, {"consent": {"tcf": "CPx"}}, None])),
+        erase=draw(st.booleans()),
+    )
 
 
 CHANGES = st.lists(any_change(), min_size=1, max_size=6)
@@ -90,7 +92,29 @@ def test_a_change_message_omits_fields_that_are_not_set(changes: list[Membership
     for body in pack(changes):
         assert set(json.loads(body)) <= {"v", "audienceId", "connectionId", "targetTypes", "destination", "changes"}
     for each in changes:
-        assert ("erase" in change_as_json(each), "namedAt" in change_as_json(each)) == (each.erase, bool(each.named_at))
+        named_before = any(identity.at != each.at for identity in each.identities)
+        assert ("erase" in change_as_json(each), "namedAt" in change_as_json(each)) == (each.erase, named_before)
+
+
+WRITTEN = change_as_json(change())
+
+
+@pytest.mark.parametrize(
+    ("foreign", "unknown_fields"),
+    [
+        (WRITTEN | {"record": WRITTEN["record"] | {"measurements": [1]}}, 1),
+        (WRITTEN | {"record": WRITTEN["record"] | {"countryCode": ""}}, 0),
+        (WRITTEN | {"namedAt": [WRITTEN["at"]]}, 0),
+        (WRITTEN | {"record": dict(reversed(WRITTEN["record"].items()))}, 0),
+    ],
+    ids=["an unknown field", "an empty country", "the time of the change again", "another order"],
+)
+def test_a_message_of_another_sender_is_read_as_this_version_writes_it(
+    foreign: dict[str, Any], unknown_fields: int
+) -> None:
+    (body,) = pack([change()])
+    message = ChangeMessage.from_envelope(json.loads(body) | {"changes": [foreign]})
+    assert (pack(message.changes), message.unknown_fields) == ([body], unknown_fields)
 
 
 @pytest.mark.parametrize("identities", [MAX_IDENTITIES, MAX_IDENTITIES + 1, 1_000])

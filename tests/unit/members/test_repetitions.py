@@ -30,7 +30,7 @@ def messages(*states: MemberState, now: float) -> list[tuple[ChangeMessage, int]
 def test_a_repetition_message_contains_the_version_but_no_identities() -> None:
     ((message, delay),) = messages(owing(), now=DUE - 30)
     (bare,) = message.changes
-    assert (bare.version, bare.record["hashedPII"], bare.named_at) == (leave(2).version, [], ())
+    assert (bare.version, bare.identities) == (leave(2).version, ())
     assert (message.history, delay) == (replace(REPETITION, unread_until=DUE), 30)
     late = replace(owing(), late_jobs=(LateJob("job-1", NOW, at=1),))
     assert [delay for _, delay in messages(late, now=NOW + TIMING.longest_job - 30)] == [30]

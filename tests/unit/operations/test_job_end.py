@@ -10,9 +10,11 @@ from audience_sync.amazon_ads.job import JobReport
 from audience_sync.clock import CLOCKS_APART
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.job_messages import JobMember, JobMessage
-from audience_sync.members.member_state import Action, Identity, LateJob, MemberState, Timing
-from audience_sync.members.membership import Destination, MembershipChange, Version
+from audience_sync.members.member_state import Action, LateJob, MemberState, Timing
+from audience_sync.members.membership import Identity, Version
 from audience_sync.operations.job_end import after_end, is_concerned, late_job, records_to_park, rejected_change
+from tests.support.builders import change
+from tests.support.member_changes import names
 
 EXITED = 1_800_000_000  # epoch seconds
 NOW = EXITED + 5_000
@@ -23,8 +25,7 @@ LEFT = Version(2, True, "exit")
 
 def state(*identities: Identity, exits: bool = False, left: Version | None = LEFT, **fields: Any) -> MemberState:
     """A member who left at 2, and has entered again at 4 unless `exits`."""
-    record: dict[str, Any] = {"externalUserId": "m1", "action": "DELETE" if exits else "CREATE", "hashedPII": []}
-    newest = MembershipChange("1", Destination(), 2 if exits else 4, "exit" if exits else "enter", record)
+    newest = change(at=2 if exits else 4, exits=exits, message_id="exit" if exits else "enter", audience_id="1")
     return MemberState(newest, identities, left, **{"removal_sent": EXITED, "enter_sent": EXITED + 2_000} | fields)
 
 
@@ -120,10 +121,8 @@ def test_a_job_that_ends_in_time_changes_nothing() -> None:
 def test_a_rejected_record_is_parked_unless_a_newer_change_superseded_it(
     job: JobMember, known: MemberState, expected: tuple[str, list[str]] | None
 ) -> None:
-    change = rejected_change(job, known)
-    assert expected == (
-        change and (change.record["action"], [identity["email"] for identity in change.record["hashedPII"]])
-    )
+    rejected = rejected_change(job, known)
+    assert expected == (rejected and ("DELETE" if rejected.exits else "CREATE", names(rejected)))
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from tests.support.doubles.amazon import FakeJobs
 from tests.support.doubles.clocks import ManualClock
 from tests.support.doubles.dynamodb import MembershipRows
 from tests.support.doubles.queues import FakeQueue
+from tests.support.member_changes import names
 
 AUDIENCE = "9007199254740993"
 SENT_AT = 1_000_000_000  # milliseconds
@@ -122,8 +123,8 @@ class JobHarness:
         return [
             (
                 json.loads(body)["failure"]["reason"],
-                change.record["action"],
-                sorted(identity["email"] for identity in change.record["hashedPII"]),
+                "DELETE" if change.exits else "CREATE",
+                names(change),
             )
             for body in self.dead_letters.bodies
             for change in ChangeMessage.from_body(body).changes
@@ -134,7 +135,7 @@ class JobHarness:
         messages = [(ChangeMessage.from_body(each.body), each.delay) for each in self.changes.messages]
         assert all(message.history.is_repetition for message, _ in messages)
         return [
-            (change.member[1], change.record["action"], delay)
+            (change.member_id, "DELETE" if change.exits else "CREATE", delay)
             for message, delay in messages
             for change in message.changes
         ]

@@ -5,8 +5,10 @@ import re
 from typing import Any, Literal
 
 from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, accepted_country
+from audience_sync.amazon_ads.destination import is_of_audience_api
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import CONSENT_SIGNALS
+from audience_sync.members.membership import Consent, Destination
 from audience_sync.reasons import Reason
 
 ConsentPolicy = Literal["require", "pass"]
@@ -57,6 +59,14 @@ def user_consent(
     ip = fields["ip"]
     geo = {_AMAZON_NAMES["ip"]: ip_address} if isinstance(ip, str) and _is_ip(ip_address := ip.strip()) else {}
     return _laid_out(geo, ({"amzn": amzn} if amzn else {}) | texts, country)
+
+
+def consent_of_exit(stated: Consent | None, destination: Destination) -> Consent | None:
+    """Return the consent of an exit, given what it states: from a dataset, nothing counts as the row's consent.
+
+    Ads Data Manager removes a member only with consent: that under which the member was added.
+    """
+    return stated if stated or is_of_audience_api(destination) else None
 
 
 def require_no_denial(signals: list[Any]) -> None:

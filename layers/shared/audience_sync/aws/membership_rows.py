@@ -17,8 +17,8 @@ from audience_sync.clock import to_seconds
 from audience_sync.errors import MisplacedRow, RowUnreadable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
-from audience_sync.members.member_state import Identity, LateJob, MemberState
-from audience_sync.members.membership import Destination, Member, MembershipChange, Version
+from audience_sync.members.member_state import LateJob, MemberState
+from audience_sync.members.membership import Destination, Identity, Member, MembershipChange, Version
 
 KEEP_ACTIVE = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member
 KEEP_EXIT = 40 * 86_400  # seconds; longer than any queue delays an older enter, and than point-in-time recovery reaches
@@ -34,6 +34,8 @@ _CODES = {field.amazon_name: field.code for field in IDENTIFIERS}
 _STEP_CODES = dict(zip(StepKind, "ndricw", strict=True))
 _STEP_KINDS = {code: kind for kind, code in _STEP_CODES.items()}
 _FIELDS = {code: name for name, code in _CODES.items()}
+_ACTIONS = {False: "CREATE", True: "DELETE"}
+_EXITS = {action: exits for exits, action in _ACTIONS.items()}
 # The letters of a row's header. These are fields of a state; the others are `r` the record, `c`, `t` and `g` the
 # destination, `i` identities, `l` the last exit, `j` late jobs, `p` the steps of an erasure, and `a` its plan.
 _PLAIN = {
@@ -135,15 +137,18 @@ def _state(row: Mapping[str, Any]) -> MemberState:
     if _SURROGATE in header.lower():  # half a pair can be written in JSON, but not be sent
         json.dumps(fields, ensure_ascii=False).encode()
     known = fields["r"]
-    record: dict[str, Any] = {"externalUserId": row["externalUserId"]["S"]}
-    if "countryCode" in known:
-        record["countryCode"] = known["countryCode"]
-    record |= {"action": known["action"], "hashedPII": [], "userConsent": known.get("userConsent", {})}
     version = Version.from_text(row["version"]["S"])
-    newest = MembershipChange(member_of(row)[0], _destination(fields), version.at, version.message_id, record)
     left = fields.get("l")
     return MemberState(
-        newest=newest,
+        newest=MembershipChange(
+            *member_of(row),
+            _destination(fields),
+            version.at,
+            version.message_id,
+            exits=_EXITS[known["action"]],
+            country=known.get("countryCode"),
+            consent=known.get("userConsent", {}),
+        ),
         identities=_identities(fields.get("i", []), digests),
         last_exit=Version(left[0], True, left[1]) if left else None,
         enter_sent=int(row["entered"]["N"]),
@@ -164,7 +169,7 @@ def _is_sound(state: MemberState) -> bool:
     """Return whether every unpacked value has its type. JSON has no schema, and rows live for years."""
     newest, left = state.newest, state.last_exit
     texts = (
-        newest.record.get("countryCode", ""),
+        "" if newest.country is None else newest.country,
         *(job.job_id for job in state.late_jobs),
         *(step.id for step in state.erasure),
         *(state.plan.known_in if state.plan else ()),
@@ -185,8 +190,7 @@ def _is_sound(state: MemberState) -> bool:
         *((left.at,) if left else ()),
     )
     return (
-        newest.record["action"] in ("CREATE", "DELETE")
-        and isinstance(newest.record["userConsent"], dict)
+        isinstance(newest.consent, dict)
         and all(isinstance(each, str) for each in texts)
         and all(type(each) is int for each in times)
         and (left is None or isinstance(left.message_id, str))
@@ -246,12 +250,11 @@ def _known_destination(connection_id: str | None, types: tuple[str, ...]) -> Des
 
 
 def _packed(state: MemberState) -> bytes:
-    record = state.newest.record
-    header: dict[str, Any] = {
-        "r": {name: record[name] for name in ("countryCode", "action", "userConsent") if record.get(name)},
-    }
+    newest = state.newest
+    record = {"countryCode": newest.country, "action": _ACTIONS[newest.exits], "userConsent": newest.consent}
+    header: dict[str, Any] = {"r": {name: value for name, value in record.items() if value}}
     optional = {
-        **_destination_codes(state.newest.destination),
+        **_destination_codes(newest.destination),
         "l": [state.last_exit.at, state.last_exit.message_id] if state.last_exit else None,
         **{letter: getattr(state, name) for letter, name in _PLAIN.items()},
         "p": [[_STEP_CODES[step.kind], *step[1:]] for step in state.erasure],

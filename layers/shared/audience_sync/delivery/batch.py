@@ -104,6 +104,7 @@ class Delivery:
             else:
                 report.parked_reasons[error.reason] += 1
             return None
+        report.unknown_fields[read.audience_id] += read.unknown_fields
         return ParsedMessage(message, read)
 
     def _track(self, each: ParsedMessage, returning: Returning, deadline: float) -> bool:

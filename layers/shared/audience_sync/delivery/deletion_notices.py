@@ -17,8 +17,8 @@ from dataclasses import replace
 from itertools import batched
 
 from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.amazon_ads.consent import consent_of_exit
 from audience_sync.amazon_ads.destination import destination_of_changes
-from audience_sync.amazon_ads.record import exit_record
 from audience_sync.clock import to_milliseconds
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.report import BatchReport
@@ -68,7 +68,7 @@ def with_notices(
                 state.newest,
                 audience_id=newest.audience_id,
                 destination=newest.destination,
-                record=exit_record(state.newest.record, newest.destination),
+                consent=consent_of_exit(state.newest.consent, newest.destination),
                 erase=True,
             )
             newer = since(changes, notice.version)
@@ -185,6 +185,6 @@ def _exit_from(audience: Audience, notice: MembershipChange) -> MembershipChange
         notice,
         audience_id=audience.audience_id,
         destination=destination,
-        record=exit_record(notice.record, destination),
+        consent=consent_of_exit(notice.consent, destination),
         erase=True,  # also if the notice was read from its row
     )

@@ -20,7 +20,7 @@ def groups(target: Target, members: Sequence[PendingMember], limits: Limits) -> 
         limits: of an upload.
     """
     size, rules = limits.size(target.destination), upload_rules(target.destination)
-    sizes = (len(rules.encode(each.newest.record)) for each in members)
+    sizes = (len(rules.encode(each.newest)) for each in members)
     filled = UploadSize(size.max_records, int(size.max_bytes * _FILLED))
     start = end = 0
     for end in upload_ends(rules.frame_of(target), sizes, filled):

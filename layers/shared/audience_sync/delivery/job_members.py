@@ -27,7 +27,7 @@ def _completes_removal(change: MembershipChange, state: MemberState) -> bool:
     whole, destination = state.to_remove, change.destination
     if len(whole) <= upload_rules(destination).max_identities:
         return True
-    return not has_jobs(destination) and change.record["hashedPII"][-1] == whole[-1].digests
+    return not has_jobs(destination) and change.identities[-1] == whole[-1]
 
 
 def members_of_upload(changes: Iterable[MembershipChange], *, removes: bool) -> list[JobMember]:

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 
 from audience_sync.amazon_ads.apis import has_jobs, is_ignored, upload_rules
-from audience_sync.amazon_ads.record import exit_record
+from audience_sync.amazon_ads.consent import consent_of_exit
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.deletion_notices import DeletionNotices, with_notices
@@ -218,8 +218,7 @@ class MemberDelivery:
             if decision is None:
                 each.settle(ChangeOutcome.SUPERSEDED)
                 continue
-            newest = decision.state.newest
-            if decision.upload is Action.REMOVAL and is_ignored(newest.destination, newest.record):
+            if decision.upload is Action.REMOVAL and is_ignored(decision.state.newest):
                 decision = without_removal(decision, now)
             decided.append(_Decided(each, decision, decision.state != state, now, decision.state, decision.state))
         return decided
@@ -342,8 +341,8 @@ def _defer_unsettled(members: Iterable[PendingMember], deferral: Deferred) -> No
 
 def _stated(change: MembershipChange) -> MembershipChange:
     """Return a change whose empty consent, if it leaves a dataset, counts as none: its writer stated nothing."""
-    record = exit_record(change.record, change.destination) if change.exits else change.record
-    return change if record is change.record else replace(change, record=record)
+    consent = consent_of_exit(change.consent, change.destination) if change.exits else change.consent
+    return change if consent is change.consent else replace(change, consent=consent)
 
 
 def _wait(each: _Decided) -> None:

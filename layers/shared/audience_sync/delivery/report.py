@@ -39,6 +39,7 @@ class BatchReport:
     oldest_waiting: float = 0.0  # the same, of enters that wait
     waiting: Counter[str] = field(default_factory=Counter)  # enters that wait, by audience
     repeated: Counter[str] = field(default_factory=Counter)  # members for whom something was sent again, by audience
+    unknown_fields: Counter[str] = field(default_factory=Counter)  # records with fields not known here, by audience
     left_out: Counter[str] = field(default_factory=Counter)  # identities for which a row has no room, by audience
     unread: set[str] = field(default_factory=set)  # partitions of damaged rows, whose members wait
 

@@ -66,11 +66,11 @@ class Uploads:
         failures: dict[Member, UploadFailure] = {
             change.member: NoIdentifier("no identifier is known for this member")
             for change in changes
-            if not change.record["hashedPII"]
+            if not change.identities
         }
-        sendable = [change for change in changes if change.record["hashedPII"]]
+        sendable = [change for change in changes if change.identities]
         rules = upload_rules(target.destination)
-        encoded = [rules.encode(change.record) for change in sendable]
+        encoded = [rules.encode(change) for change in sendable]
         position = 0
         for upload in cut_uploads(target, rules.frame_of(target), encoded, self._limits.size(target.destination)):
             chunk = Chunk(upload, sendable[position : position + len(upload.encoded)])

@@ -4,15 +4,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from audience_sync.amazon_ads.consent import ConsentPolicy, require_no_denial, user_consent
+from audience_sync.amazon_ads.consent import ConsentPolicy, consent_of_exit, require_no_denial, user_consent
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY, NO_COUNTRY, accepted_country
-from audience_sync.amazon_ads.destination import MAX_IN_DATASET, max_identities, needs_consent
+from audience_sync.amazon_ads.destination import MAX_IN_DATASET, destination_of_changes, max_identities, needs_consent
 from audience_sync.amazon_ads.ids import audience_id
 from audience_sync.amazon_ads.placeholders import is_placeholder
-from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.errors import RejectedEvent
 from audience_sync.ingest.unknown_audience import unknown_audience
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange, may_share_a_key
+from audience_sync.members.membership import (
+    EVERY_AUDIENCE,
+    Audience,
+    Consent,
+    Destination,
+    Identity,
+    MembershipChange,
+    Version,
+    may_share_a_key,
+)
 from audience_sync.reasons import Reason
 
 # Milliseconds. An exit is remembered for 40 days (aws/membership_rows.py), and the change queue holds an addition for 7
@@ -68,40 +76,44 @@ def find_audiences(mapped: Any, computation_key: str | None, audiences: Audience
     return found
 
 
-def checked_record(
+def checked_change(
+    audience: Audience,
     member: str,
+    version: Version,
     country: str | None,
     identities: list[dict[str, str]],
     signals: list[Any],
     policy: Policy,
-    destination: Destination,
-    *,
-    exits: bool,
-) -> dict[str, Any]:
-    """Build the record of one member, with consent.
+) -> MembershipChange:
+    """Build the change of one member, with consent.
 
     Args:
+        audience: of the change.
         member: a valid external user id.
+        version: of the change.
         country: from `first_country`.
-        identities: hashed. The record has the first of them, as many as Amazon takes.
+        identities: hashed. The change has the first of them, as many as Amazon takes.
         signals: of consent, as for `user_consent`.
         policy: consent options.
-        destination: of the audience.
-        exits: whether the member leaves.
 
     Raises:
         RejectedEvent: consent is denied, or the member enters without an identifier or the required consent.
     """
+    destination, (at, exits, message_id) = destination_of_changes(audience), version
     if len(identities) > MAX_IN_DATASET:
         identities = identities[: max_identities(destination)]
     if exits:  # needs no consent, but may deny it
         if not is_placeholder(member):
             require_no_denial(signals)
-        return exit_record(audience_record(member, "DELETE", identities, country, {}), destination)
-    if not identities:
+        consent = consent_of_exit({}, destination)
+    elif identities:
+        consent = user_consent(signals, country, policy.consent, everywhere=needs_consent(destination))
+    else:
         raise RejectedEvent(Reason.NO_IDENTIFIER)
-    consent = user_consent(signals, country, policy.consent, everywhere=needs_consent(destination))
-    return audience_record(member, "CREATE", identities, country, consent)
+    named = tuple([Identity(at, each) for each in identities])
+    return MembershipChange(
+        audience.audience_id, member, destination, at, message_id, exits, named, country or None, consent
+    )
 
 
 def first_country(values: Iterable[Any], *, exits: bool) -> str | None:
@@ -128,6 +140,5 @@ def erasing_exit(member: str, at: int, message_id: str, *, denies_consent: bool 
         message_id: of the event.
         denies_consent: the reason is denied consent, which the record states; else a deletion notice.
     """
-    consent = {"consent": {"amzn": {"amznUserData": "DENIED"}}} if denies_consent else {}
-    record = audience_record(member, "DELETE", [], None, consent)
-    return MembershipChange(EVERY_AUDIENCE, Destination(), at, message_id, record, erase=True)
+    consent: Consent = {"consent": {"amzn": {"amznUserData": "DENIED"}}} if denies_consent else {}
+    return MembershipChange(EVERY_AUDIENCE, member, Destination(), at, message_id, True, consent=consent, erase=True)

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial, user_consent
 from audience_sync.amazon_ads.countries import accepted_country
-from audience_sync.amazon_ads.destination import MAX_IN_DATASET, destination_of_changes
+from audience_sync.amazon_ads.destination import MAX_IN_DATASET
 from audience_sync.amazon_ads.ids import external_user_id, id_of_person
 from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.errors import OutOfTime, RejectedEvent
@@ -22,12 +22,12 @@ from audience_sync.ingest.record_rules import (
     MAX_ENTER_AGE,
     AudienceLookup,
     Policy,
-    checked_record,
+    checked_change,
     erasing_exit,
     find_audiences,
     first_country,
 )
-from audience_sync.members.membership import Audience, MembershipChange
+from audience_sync.members.membership import Audience, MembershipChange, Version
 from audience_sync.reasons import Reason
 from audience_sync.segment.compiled_mapping import CompiledMapping
 from audience_sync.segment.event import AudienceCall, EventKind, read
@@ -215,8 +215,8 @@ class Translator:
         audience, member, country = subject
         exits, signals = call.kind is EventKind.EXIT, [*_signals(values)]
         try:
-            destination = destination_of_changes(audience)
-            record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
+            version = Version(call.at, exits, call.message_id)
+            change = checked_change(audience, member, version, country, identities, signals, self._policy)
             # Extras may be unsigned, and whoever has captured an event may append them: their country adds to what the
             # audience requires, and replaces nothing.
             if not exits and country != audience.country and call.country and accepted_country(call.country) == country:
@@ -224,8 +224,8 @@ class Translator:
         except RejectedEvent as error:
             return Rejected.of(error, audience)
         if len(identities) > MAX_IN_DATASET:
-            self._identities_left_out += len(identities) - len(record["hashedPII"])
-        return MembershipChange(audience.audience_id, destination, call.at, call.message_id, record)
+            self._identities_left_out += len(identities) - len(change.identities)
+        return change
 
     def _audiences_of(self, call: AudienceCall, mapped: Any) -> Sequence[Audience]:
         if isinstance(mapped, str) and (known := self._known.get(mapped)):

@@ -14,31 +14,15 @@ that the due repetitions: docs/delivery.md, *Uploads that contradict each other*
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import batched
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from audience_sync.clock import EpochMilliseconds, EpochSeconds
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep
-from audience_sync.members.membership import MAX_IDENTITIES, Member, MembershipChange, Version, with_identities
+from audience_sync.members.membership import MAX_IDENTITIES, Consent, Identity, Member, MembershipChange, Version
 
 LONGEST_JOB = 36 * 3600  # seconds; Amazon shows members within 36 hours, so a job still running then will never end
 # Seconds; two years. The time to live of a dataset cannot be set; the longest one that Amazon documents is 380 days.
 KEEP_IN_DATASET = 730 * 86_400
-
-
-class Identity(NamedTuple):
-    """One identity, as in an Amazon record."""
-
-    at: EpochMilliseconds  # of the newest change that named it
-    digests: dict[str, str]  # Amazon's field name to SHA-256, hex
-
-    def __repr__(self) -> str:
-        """Show only the time: a digest of an address is also personal data."""
-        return f"Identity(at={self.at})"
-
-    @property
-    def key(self) -> tuple[tuple[str, str], ...]:
-        """A key that is equal for equal identities."""
-        return tuple(sorted(self.digests.items()))
 
 
 class LateJob(NamedTuple):
@@ -83,7 +67,7 @@ class Due(NamedTuple):
 class MemberState:
     """One row of the membership table."""
 
-    newest: MembershipChange  # its record without identities
+    newest: MembershipChange  # without identities
     identities: tuple[Identity, ...] = ()  # named last first
     last_exit: Version | None = None  # the newest exit or deletion notice
     erase_until: EpochMilliseconds = 0  # of the newest deletion notice; identities named by then must be erased
@@ -223,19 +207,21 @@ class MemberState:
     # Changes to send
 
     def removal(self) -> MembershipChange:
-        """Return the exit for the identities to remove. Its record holds any number of them."""
-        ended, consent = self.last_exit or self.version, self.newest.record.get("userConsent", {})
-        record = self.newest.record | {
-            "action": "DELETE",
-            "userConsent": consent if self.newest.exits else _without_place(consent),
-        }
-        erase = self.erase_until >= ended.at
-        exit_ = replace(self.newest, at=ended.at, message_id=ended.message_id, record=record, erase=erase)
-        return with_identities(exit_, self.to_remove)
+        """Return the exit for the identities to remove, any number of them."""
+        ended, newest = self.last_exit or self.version, self.newest
+        return replace(
+            newest,
+            at=ended.at,
+            message_id=ended.message_id,
+            exits=True,
+            identities=self.to_remove,
+            consent=(newest.consent or {}) if newest.exits else _without_place(newest.consent),
+            erase=self.erase_until >= ended.at,
+        )
 
     def enter(self) -> MembershipChange:
         """Return the newest change, an enter, with the most recently named active identities."""
-        return with_identities(self.newest, self.active[:MAX_IDENTITIES])
+        return replace(self.newest, identities=self.active[:MAX_IDENTITIES])
 
     def change(self) -> MembershipChange:
         """Return the newest change as it should be sent."""
@@ -251,11 +237,11 @@ class MemberState:
         if upload is not Action.REMOVAL:
             return [self.enter()] if upload else []
         removal = self.removal()
-        return [with_identities(removal, some) for some in batched(removal.identities, at_most)]
+        return [replace(removal, identities=some) for some in batched(removal.identities, at_most)]
 
     def bare(self) -> MembershipChange:
         """Return the newest change without identities: a repetition is sent from the row."""
-        return replace(self.newest, record=self.newest.record | {"hashedPII": [], "userConsent": {}})
+        return replace(self.newest, consent={})
 
 
 def removed(state: MemberState, until: int) -> MemberState:
@@ -269,12 +255,9 @@ def with_known_consent(change: MembershipChange, known: MembershipChange) -> Mem
 
     Some of Amazon's APIs remove a member only with consent.
     """
-    if "userConsent" in change.record:
-        return change
-    consent = _without_place(known.record.get("userConsent", {}))
-    return replace(change, record=change.record | {"userConsent": consent})
+    return change if change.consent is not None else replace(change, consent=_without_place(known.consent))
 
 
-def _without_place(consent: dict[str, Any]) -> dict[str, Any]:
+def _without_place(consent: Consent | None) -> Consent:
     """Return consent without an IP address, which a removal does not need."""
-    return {name: value for name, value in consent.items() if name != "geo"}
+    return {name: value for name, value in (consent or {}).items() if name != "geo"}

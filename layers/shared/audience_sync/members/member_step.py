@@ -21,8 +21,8 @@ from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple
 
-from audience_sync.members.member_state import Action, Identity, LateJob, MemberState, Timing, with_known_consent
-from audience_sync.members.membership import ChangeOutcome, MembershipChange, Version
+from audience_sync.members.member_state import Action, LateJob, MemberState, Timing, with_known_consent
+from audience_sync.members.membership import ChangeOutcome, Identity, MembershipChange, Version
 
 # Seconds after which a removal without a failed attempt is certain: longer than a change can wait (7 days), lie in the
 # dead letters (14), and wait again.
@@ -194,7 +194,7 @@ def left_out(state: MemberState, newest: MembershipChange) -> int:
     if len(state.identities) < MAX_KEPT or newest.version != state.version:
         return 0
     kept = {each.key for each in state.identities}
-    return sum(Identity(*pair).key not in kept for pair in newest.identities)
+    return sum(each.key not in kept for each in newest.identities)
 
 
 def without_removal(each: Decision, now: int) -> Decision:
@@ -234,7 +234,7 @@ def _with_exit(
         removals_effective_by=max(known.removals_effective_by, elsewhere),
     )
     kept = {each.key for each in known.identities}
-    after = _named(after, [pair for pair in change.identities if is_newest or Identity(*pair).key not in kept])
+    after = _named(after, [each for each in change.identities if is_newest or each.key not in kept])
     # An older notice removes what it erases, and an older exit what nothing newer has named or what is owed; also if a
     # worker was cut off after recording it.
     is_needed = known.removal_owed or _named_last_by(change, after) or (change.erase and after.must_erase)
@@ -244,7 +244,7 @@ def _with_exit(
 def _named_last_by(change: MembershipChange, state: MemberState) -> bool:
     """Return whether a change was the last one to name one of the identities to remove."""
     named = {(each.at, each.key) for each in state.to_remove}
-    return any((at, Identity(at, digests).key) in named for at, digests in change.identities)
+    return any((each.at, each.key) in named for each in change.identities)
 
 
 def _last_attempt_at_an_enter(known: MemberState, now: int, timing: Timing) -> int:
@@ -276,7 +276,7 @@ def _with_enter(state: MemberState, change: MembershipChange, now: int) -> Membe
         return None
     known = {each.key: each.at for each in state.active}
     named = _of_this_life(state, change)
-    names_newer = any(known.get(Identity(*pair).key, pair[0]) <= pair[0] for pair in named)
+    names_newer = any(known.get(each.key, each.at) <= each.at for each in named)
     return _named(state, named) if names_newer or change.version == state.version else None
 
 
@@ -294,9 +294,9 @@ def _with_new_enter(state: MemberState | None, change: MembershipChange) -> Memb
     return _named(replace(state, newest=bare), _of_this_life(state, change))
 
 
-def _of_this_life(state: MemberState, change: MembershipChange) -> list[tuple[int, dict[str, str]]]:
+def _of_this_life(state: MemberState, change: MembershipChange) -> list[Identity]:
     """Return the identities of an enter, possibly merged, without those named before an exit known only to the row."""
-    return [pair for pair in change.identities if state.last_exit is None or pair[0] > state.last_exit.at]
+    return [each for each in change.identities if state.last_exit is None or each.at > state.last_exit.at]
 
 
 def _without_lapsed(state: MemberState, now: int, timing: Timing) -> MemberState:
@@ -319,18 +319,17 @@ def without_late_job(state: MemberState, job: LateJob, ended: int, timing: Timin
 
 
 def _bare(change: MembershipChange) -> MembershipChange:
-    return replace(change, record=change.record | {"hashedPII": []}, erase=False, named_at=())
+    return replace(change, identities=(), erase=False)
 
 
-def _named(state: MemberState, named: Sequence[tuple[int, dict[str, str]]]) -> MemberState:
+def _named(state: MemberState, named: Iterable[Identity]) -> MemberState:
     """Add identities, each at the latest time it was named. None that may have been sent is given up for a new one."""
     known = {each.key: each for each in state.identities}
     new: dict[tuple[tuple[str, str], ...], Identity] = {}
-    for at, digests in named:
-        identity = Identity(at, digests)
-        found = known if identity.key in known else new
-        if identity.key not in found or found[identity.key].at < at:
-            found[identity.key] = identity
+    for each in named:
+        found = known if each.key in known else new
+        if each.key not in found or found[each.key].at < each.at:
+            found[each.key] = each
     kept = [*known.values(), *_newest_first(new.values())[: max(0, MAX_KEPT - len(known))]]
     return replace(state, identities=tuple(_newest_first(kept)))
 

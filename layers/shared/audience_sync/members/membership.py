@@ -20,6 +20,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))  # json.dum
 AUDIENCE_ID = re.compile(r"[0-9]{1,20}|(?=.*[^0-9])[0-9A-Za-z][0-9A-Za-z._:-]{0,127}")
 
 type Member = tuple[str, str]  # audience id, external user id
+type Consent = Mapping[str, Any]  # signals; empty: there are none. Stored and sent as it is, so whatever it holds
 
 
 # Added to a time before 1970, so that a later one has the larger string. Ingest rejects such times; messages may not.
@@ -46,6 +47,22 @@ class Version(NamedTuple):
         if exits not in ("0", "1"):
             raise ValueError("not a version")
         return cls(int(at[1:]) - _BEFORE_1970 if at.startswith("-") else int(at), exits == "1", message_id)
+
+
+class Identity(NamedTuple):
+    """One identity of a member, hashed."""
+
+    at: EpochMilliseconds  # of the newest change that named it
+    digests: dict[str, str]  # Amazon's field name to SHA-256, hex
+
+    def __repr__(self) -> str:
+        """Show only the time: a digest of an address is also personal data."""
+        return f"Identity(at={self.at})"
+
+    @property
+    def key(self) -> tuple[tuple[str, str], ...]:
+        """A key that is equal for equal identities."""
+        return tuple(sorted(self.digests.items()))
 
 
 class Destination(str):
@@ -118,26 +135,23 @@ def after_moves(audience: Audience | None, stored: Callable[[str], Audience | No
 
 @dataclass(slots=True)  # frozen, it would take three times as long to make; never changed
 class MembershipChange:
-    """One member entering or leaving one audience. `record` is already in Amazon's format."""
+    """One member entering or leaving one audience."""
 
     audience_id: str
+    member_id: str = field(repr=False)
     destination: Destination
     at: EpochMilliseconds
     message_id: str
-    record: dict[str, Any] = field(repr=False)
+    exits: bool  # the member leaves
+    identities: tuple[Identity, ...] = ()  # each with the time of the event that named it
+    country: str | None = field(default=None, repr=False)  # ISO 3166-1 alpha-2
+    consent: Consent | None = field(default=None, repr=False)  # of an exit, None if only the row knows it
     erase: bool = False  # a deletion notice: keep no identifiers once the member has left
-    # Of the event that named each identity of the record; empty if that is `at` for all of them.
-    named_at: tuple[EpochMilliseconds, ...] = ()
 
     @property
     def member(self) -> Member:
         """The audience and external user id."""
-        return self.audience_id, self.record["externalUserId"]
-
-    @property
-    def exits(self) -> bool:
-        """Whether the member leaves."""
-        return bool(self.record["action"] == "DELETE")
+        return self.audience_id, self.member_id
 
     @property
     def version(self) -> Version:
@@ -145,31 +159,14 @@ class MembershipChange:
         return Version(self.at, self.exits, self.message_id)
 
     @property
-    def country(self) -> str | None:
-        """The record's country, ISO 3166-1 alpha-2."""
-        return self.record.get("countryCode")
-
-    @property
-    def consent(self) -> dict[str, Any]:
-        """The signals under which a member is added or removed; empty if none is stated, or only the row knows them."""
-        consent: dict[str, Any] = self.record.get("userConsent", {})
-        return consent
-
-    @property
     def denies_consent(self) -> bool:
         """Whether the person has denied consent. An exit that erases, and does not say so, is a deletion notice."""
-        return denies_consent(self.record)
-
-    @property
-    def identities(self) -> list[tuple[EpochMilliseconds, dict[str, str]]]:
-        """The record's identities, each with the time at which it was named."""
-        named = self.named_at or (self.at,) * len(self.record["hashedPII"])
-        return list(zip(named, self.record["hashedPII"], strict=True))
+        return denies_consent(self.consent)
 
 
-def denies_consent(record: Mapping[str, Any]) -> bool:
-    """Return whether a record denies consent. Messages and rows promise an object as consent, and nothing within it."""
-    signals = record.get("userConsent", {})
+def denies_consent(consent: Consent | None) -> bool:
+    """Return whether consent is denied. Messages and rows promise an object as consent, and nothing within it."""
+    signals: Any = consent
     for name in ("consent", "amzn"):
         signals = signals.get(name) if isinstance(signals, dict) else None
     return isinstance(signals, dict) and "DENIED" in signals.values()
@@ -210,7 +207,9 @@ def since(changes: Sequence[MembershipChange], notice: Version) -> list[Membersh
         The newer changes, without identities named before the notice; none if the newest change is older.
     """
     newer = [change for change in changes if change.version > notice]
-    return [with_identities(change, [pair for pair in change.identities if pair[0] > notice.at]) for change in newer]
+    return [
+        replace(change, identities=tuple(each for each in change.identities if each.at > notice.at)) for change in newer
+    ]
 
 
 def _lives(same: list[MembershipChange]) -> list[MembershipChange]:
@@ -224,25 +223,19 @@ def _lives(same: list[MembershipChange]) -> list[MembershipChange]:
         return [_merged(before)]
     entered = _merged(after)
     # Identities from an earlier merge belong to the life that has ended.
-    old = [pair for pair in entered.identities if pair[0] <= left.at]
-    kept = [pair for pair in entered.identities if pair[0] > left.at]
+    old = tuple(each for each in entered.identities if each.at <= left.at)
     if old:
         carrier = max(before, key=_rank)
-        before = [*before, with_identities(carrier, [*carrier.identities, *old])]
-        entered = with_identities(entered, kept)
+        before = [*before, replace(carrier, identities=carrier.identities + old)]
+        entered = replace(entered, identities=tuple(each for each in entered.identities if each.at > left.at))
     return [_merged(before), entered]
 
 
-def with_identities(change: MembershipChange, named: Sequence[tuple[int, dict[str, str]]]) -> MembershipChange:
-    """Return a change with the given identities in its record, each after the time at which it was named."""
-    times = tuple(at for at, _ in named)
-    record = change.record | {"hashedPII": [identity for _, identity in named]}
-    return replace(change, record=record, named_at=() if set(times) <= {change.at} else times)
-
-
 def _rank(change: MembershipChange) -> Any:
-    place = change.destination
-    return change.version, change.erase, canonical_json(change.record), len(place), place
+    """Return a place of a change among those of its member; of two with the same, all but the times are equal."""
+    place, consent = change.destination, change.consent
+    content = [change.country, [each.digests for each in change.identities], consent is None, consent]
+    return change.version, change.erase, canonical_json(content), len(place), place
 
 
 def _merged(same: list[MembershipChange]) -> MembershipChange:
@@ -250,16 +243,17 @@ def _merged(same: list[MembershipChange]) -> MembershipChange:
     if len(same) == 1:
         return same[0]
     newest = max(same, key=_rank)
-    named: dict[str, tuple[int, dict[str, str]]] = {}
+    named: dict[str, Identity] = {}
     for change in same:
-        for at, identity in change.identities:
-            key = canonical_json(identity)
-            named[key] = max(named.get(key, (at, identity)), (at, identity), key=lambda pair: pair[0])
-    ordered = sorted(named, key=lambda key: (-named[key][0], key))
+        for each in change.identities:
+            key = canonical_json(each.digests)
+            if key not in named or named[key].at < each.at:
+                named[key] = each
+    ordered = sorted(named, key=lambda key: (-named[key].at, key))
     kept = [named[key] for key in (ordered if newest.exits else ordered[:MAX_IDENTITIES])]
     # A deletion notice holds even if a plain exit came later. An enter erases nothing.
     erase = any(change.erase and change.exits for change in same) and newest.exits
-    return replace(with_identities(newest, kept), erase=erase)
+    return replace(newest, identities=tuple(kept), erase=erase)
 
 
 def canonical_json(value: Any) -> str:

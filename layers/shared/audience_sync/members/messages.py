@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import batched
+from itertools import batched, repeat
 from typing import Any, NamedTuple, Self
 
 from audience_sync.clock import CLOCKS_APART, MAX_AHEAD, EpochMilliseconds, EpochSeconds
@@ -25,7 +25,7 @@ from audience_sync.members.envelope import (
     is_time,
     read_envelope,
 )
-from audience_sync.members.membership import EVERY_AUDIENCE, MAX_IDENTITIES, Destination, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, MAX_IDENTITIES, Destination, Identity, MembershipChange
 from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
 
@@ -34,6 +34,8 @@ _WRITTEN_TOGETHER = 32  # changes, in half the time of one by one; a tenth of a 
 
 # Fields of a destination with places of their own on the envelope: the original ones. Others are in `destination`.
 _ON_ENVELOPE = {"connectionId", "targetTypes"}
+
+_RECORD_FIELDS = {"externalUserId", "countryCode", "action", "hashedPII", "userConsent"}
 
 type _Target = tuple[str, Destination]  # audience and its destination
 
@@ -106,6 +108,7 @@ class ChangeMessage:
     destination: Destination
     changes: list[MembershipChange]
     history: DeliveryHistory = field(default_factory=DeliveryHistory)
+    unknown_fields: int = 0  # records with fields that this version does not know; these are not kept
 
     @classmethod
     def from_body(cls, body: str) -> Self:
@@ -124,12 +127,13 @@ class ChangeMessage:
             raise InvalidMessage("audienceId or changes is missing or mistyped")
         target = (audience_id, destination_in(envelope))
         read = [_change_from_json(target, change) for change in changes]
-        return cls(*target, read, DeliveryHistory.from_json(envelope))
+        unknown = sum(not change["record"].keys() <= _RECORD_FIELDS for change in changes)
+        return cls(*target, read, DeliveryHistory.from_json(envelope), unknown)
 
     def check_times(self, now: EpochMilliseconds) -> None:
         """Raise InvalidMessage if a change is dated ahead: no exit and no deletion would count until then."""
         latest = now + MAX_AHEAD + CLOCKS_APART * 1000
-        if any(each.at > latest or max(each.named_at, default=0) > latest for each in self.changes):
+        if any(each.at > latest or any(named > latest for named, _ in each.identities) for each in self.changes):
             raise InvalidMessage("a change is dated more than five minutes ahead", reason=Reason.TIME_AHEAD)
 
 
@@ -182,12 +186,29 @@ def _envelope_of(target: _Target) -> str:
 
 def change_as_json(change: MembershipChange) -> dict[str, Any]:
     """Write a change; audience and destination are on the envelope, once."""
-    fields: dict[str, Any] = {"at": change.at, "id": change.message_id, "record": change.record}
+    fields: dict[str, Any] = {"at": change.at, "id": change.message_id, "record": record_as_json(change)}
     if change.erase:
         fields["erase"] = True
-    if change.named_at:
-        fields["namedAt"] = change.named_at
+    for named, _ in change.identities:
+        if named != change.at:
+            fields["namedAt"] = [each.at for each in change.identities]
+            break
     return fields
+
+
+def record_as_json(change: MembershipChange) -> dict[str, Any]:
+    """Return the record of a change: what it states of its member, in one format for every destination.
+
+    It looks like a record of the audience API, which it once was. Each API's own records are built for an upload.
+    """
+    record: dict[str, Any] = {"externalUserId": change.member_id}
+    if change.country is not None:
+        record["countryCode"] = change.country
+    record["action"] = "DELETE" if change.exits else "CREATE"
+    record["hashedPII"] = [digests for _, digests in change.identities]
+    if change.consent is not None:
+        record["userConsent"] = change.consent
+    return record
 
 
 def _is_identity(identity: Any) -> bool:
@@ -206,10 +227,10 @@ def _change_from_json(target: _Target, change: Any) -> MembershipChange:
             and isinstance(erase := change.get("erase", False), bool)
             and isinstance(message_id, str)
             and len(message_id) <= MAX_MESSAGE_ID
-            and EXTERNAL_USER_ID.fullmatch(record["externalUserId"])
-            and record["action"] in ("CREATE", "DELETE")
+            and EXTERNAL_USER_ID.fullmatch(member_id := record["externalUserId"])
+            and (action := record["action"]) in ("CREATE", "DELETE")
             and isinstance(identities := record["hashedPII"], list)
-            and (len(identities) <= MAX_IDENTITIES or record["action"] == "DELETE")
+            and (len(identities) <= MAX_IDENTITIES or action == "DELETE")
             and all(map(_is_identity, identities))
             and isinstance(country := record.get("countryCode", ""), str)
             and len(country) <= MAX_TEXT
@@ -218,10 +239,22 @@ def _change_from_json(target: _Target, change: Any) -> MembershipChange:
             and isinstance(named_at := change.get("namedAt", []), list)
             and len(named_at) in (0, len(identities))
             and all(map(is_time, named_at))
-            and (target[0] != EVERY_AUDIENCE or (erase and record["action"] == "DELETE"))
+            and (target[0] != EVERY_AUDIENCE or (erase and action == "DELETE"))
         )
     except (KeyError, TypeError, AttributeError):
         valid = False
     if not valid:
         raise InvalidMessage("a change lacks at, id or a complete record")
-    return MembershipChange(*target, at, message_id, record, erase, tuple(named_at))
+    audience_id, destination = target
+    return MembershipChange(
+        audience_id,
+        member_id,
+        destination,
+        at,
+        message_id,
+        action == "DELETE",
+        tuple(map(Identity, named_at or repeat(at), identities)),
+        country or None,
+        record.get("userConsent"),
+        erase,
+    )

@@ -21,8 +21,8 @@ from audience_sync.members.erasure.review import (
     with_next_review,
 )
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
-from audience_sync.members.member_state import Identity, MemberState, Timing
-from audience_sync.members.membership import Version
+from audience_sync.members.member_state import MemberState, Timing
+from audience_sync.members.membership import Identity, Version
 from tests.support.builders import change, notice
 
 NOW = 1_800_000_000  # epoch seconds, at which the notice was recorded

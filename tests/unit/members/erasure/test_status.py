@@ -20,8 +20,8 @@ from audience_sync.members.erasure.status import (
     notices_of,
 )
 from audience_sync.members.erasure_steps import MAX_STEPS, ErasurePlan, ErasureStep, StepKind, with_step
-from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
-from audience_sync.members.membership import EVERY_AUDIENCE, Version
+from audience_sync.members.member_state import LateJob, MemberState, Timing
+from audience_sync.members.membership import EVERY_AUDIENCE, Identity, Version
 from tests.support.builders import AUDIENCE, change, notice
 
 NOW = 1_800_000_000  # epoch seconds, at which the notice was recorded

@@ -7,16 +7,22 @@ from typing import Any
 from audience_sync.amazon_ads.destination import resource_of_upload
 from audience_sync.amazon_ads.upload import Frame, Target, UploadKind
 from audience_sync.fields import FIELDS
+from audience_sync.members.membership import MembershipChange
 from audience_sync.quick_json import utf8_json
 
 _AUDIENCE_ID = next(field.sent_name for field in FIELDS if field.name == "audience_id")
 _RENAMED = {field.amazon_name: field.sent_as for field in FIELDS if field.sent_as}
 
 
-def encode_record(record: Mapping[str, Any]) -> bytes:
-    """Encode one record as compact JSON. An empty `userConsent` is left out, and so is a removal's: it needs none."""
-    if not record.get("userConsent") or record["action"] == "DELETE":
-        record = {name: value for name, value in record.items() if name != "userConsent"}
+def encode_record(change: MembershipChange) -> bytes:
+    """Encode a change as one record, in compact JSON. Consent is left out if it is empty, or of a removal."""
+    record: dict[str, Any] = {"externalUserId": change.member_id}
+    if change.country:
+        record["countryCode"] = change.country
+    record["action"] = "DELETE" if change.exits else "CREATE"
+    record["hashedPII"] = [digests for _, digests in change.identities]
+    if change.consent and not change.exits:
+        record["userConsent"] = change.consent
     return utf8_json(renamed(record, _RENAMED) if _RENAMED else record)
 
 

@@ -1,13 +1,13 @@
-"""Encodes members of a dataset, from the same records as for the audience API. Pure."""
+"""Encodes members of a dataset. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from audience_sync.amazon_ads.answer_fields import object_or_empty
 from audience_sync.amazon_ads.destination import MAX_IN_DATASET
 from audience_sync.amazon_ads.upload import Frame, Target, UploadKind, UploadSize
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.members.membership import denies_consent
+from audience_sync.members.membership import Consent, Identity, MembershipChange, denies_consent
 from audience_sync.quick_json import utf8_json
 
 # Amazon accepts 10,000 members and 10 MB, and recommends 5,000 members. Larger requests take longer to repeat.
@@ -16,14 +16,14 @@ _FRAME = Frame(UploadKind.MEMBERS, b'{"members":[', b"]}")
 _NAMES = {field.amazon_name: field.data_manager_name for field in IDENTIFIERS}
 
 
-def encode_member(record: Mapping[str, Any]) -> bytes:
+def encode_member(change: MembershipChange) -> bytes:
     """Encode one member as compact JSON, with the identities named last."""
     member: dict[str, Any] = {
-        "externalUserId": record["externalUserId"],
-        "action": record["action"],
-        "userIdentity": {"hashedPiis": _hashed(record["hashedPII"][:MAX_IN_DATASET])},
+        "externalUserId": change.member_id,
+        "action": "DELETE" if change.exits else "CREATE",
+        "userIdentity": {"hashedPiis": _hashed(change.identities[:MAX_IN_DATASET])},
     }
-    if consent := _user_consent(record):
+    if consent := _user_consent(change):
         member["userConsent"] = consent
     return utf8_json(member)
 
@@ -33,28 +33,28 @@ def frame_of(_target: Target) -> Frame:
     return _FRAME
 
 
-def has_consent(record: Mapping[str, Any]) -> bool:
-    """Return whether a record carries the consent without which Amazon ignores a removal."""
-    return _amazons(record).get("amznUserData") == "GRANTED" and not denies_consent(record)
+def is_granted(consent: Consent | None) -> bool:
+    """Return whether this is the consent without which Amazon ignores a removal."""
+    stated = object_or_empty(_signals(consent).get("amzn"))
+    return stated.get("amznUserData") == "GRANTED" and not denies_consent(consent)
 
 
-def states_consent(record: Mapping[str, Any]) -> bool:
-    """Return whether a record carries a consent signal, without which Amazon adds nobody."""
-    texts = object_or_empty(record.get("userConsent", {}).get("consent")).keys() & {"tcf", "gpp"}
-    return not denies_consent(record) and bool(texts or has_consent(record))
+def is_stated(consent: Consent | None) -> bool:
+    """Return whether there is a consent signal, without which Amazon adds nobody."""
+    return not denies_consent(consent) and bool(_signals(consent).keys() & {"tcf", "gpp"} or is_granted(consent))
 
 
-def _amazons(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return Amazon's own signals. Messages and rows promise an object for `userConsent`, and nothing within it."""
-    return object_or_empty(object_or_empty(record.get("userConsent", {}).get("consent")).get("amzn"))
+def _signals(consent: Consent | None) -> Mapping[str, Any]:
+    """Return the signals. Messages and rows promise an object for `userConsent`, and nothing within it."""
+    return object_or_empty((consent or {}).get("consent"))
 
 
-def _hashed(identities: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    return [{_NAMES[name]: digest for name, digest in identity.items() if name in _NAMES} for identity in identities]
+def _hashed(identities: Iterable[Identity]) -> list[dict[str, str]]:
+    return [{_NAMES[name]: digest for name, digest in each.digests.items() if name in _NAMES} for each in identities]
 
 
-def _user_consent(record: Mapping[str, Any]) -> dict[str, Any]:
-    stated: dict[str, Any] = record.get("userConsent", {})
-    if country := record.get("countryCode"):  # Amazon reads no other country of a member
-        return stated | {"geo": {**object_or_empty(stated.get("geo")), "countryCode": country}}
+def _user_consent(change: MembershipChange) -> Consent:
+    stated = change.consent or {}
+    if change.country:  # Amazon reads no other country of a member
+        return {**stated, "geo": {**object_or_empty(stated.get("geo")), "countryCode": change.country}}
     return stated
