@@ -22,7 +22,7 @@ TIMING = TIMINGS.audiences
 ENTERS, REMOVALS = (
     tuple(f"{what}_{uploads}" for what in ("refused", "silent", "parked")) for uploads in ("enters", "removals")
 )
-CLOUD = ("slow", "stopped", "table", "queues", "twice")  # Lambda and AWS
+CLOUD = ("slow", "stopped", "table", "unanswered", "queues", "twice")  # Lambda and AWS
 JOBS = ("late", "forgotten", "checks", "failed")
 RARE = (0.0, 0.0, 0.0, 0.03)  # more, and a queue that stores half of what it refuses doubles it
 ANY = (0.0, 0.0, 0.1, 0.4, 0.8)
@@ -36,6 +36,7 @@ class Theme(NamedTuple):
     addresses: Sequence[str] = ("a", "a", "ab")  # a letter each
     notices: Sequence[float] = (0.0,)  # share of changes
     over: Sequence[float] = (600.0, 3_600.0)  # seconds of trouble after the last arrival
+    held: Sequence[int] = (0,)  # identities at Amazon from before, which exits may name
 
 
 SOON = (0, 3, 60, 240, 840, 960, 1_080)
@@ -64,6 +65,14 @@ THEMES = (
         addresses=("a", "ab", "abc"),
         notices=(0.0, 0.0, 0.3),
     ),
+    Theme(  # two removals in flight, the jobs of which end in either order
+        ((JOBS[:1], (0.0, 0.5)), (JOBS[3:], (0.3, 0.5))),
+        gaps=(0, 3, 60),
+        notices=(0.4,),
+        over=(18_000.0,),
+        held=(1,),
+    ),
+    Theme(((("long",), (0.9, 1.0)), (CLOUD, RARE)), gaps=(60, 9_000), held=(500, 800)),  # removals in many parts
 )
 
 
@@ -77,10 +86,11 @@ def live(seed: int, tell: Callable[[str], None] | None = None) -> World:
     When everything has come to rest, dead letters are redriven, as an operator does once their cause has gone.
     """
     random, theme = Random(seed), THEMES[seed % len(THEMES)]
-    changes = _changes(random, theme)
+    held = [f"z{which:03}".ljust(64, "0") for which in range(random.choice(theme.held))]
+    changes = _changes(random, theme, held)
     over = NOW + changes[-1][0] + random.choice(theme.over)
     shares = {name: random.choice(some) for names, some in theme.trouble for name in names}
-    world = World(random, Trouble(over, **shares), tell)
+    world = World(random, Trouble(over, **shares), held, tell)
     for arrival, some in changes:
         world.scheduler.at(NOW + arrival, partial(_arrive, world, some))
     world.scheduler.run()
@@ -92,7 +102,7 @@ def live(seed: int, tell: Callable[[str], None] | None = None) -> World:
         world.send("worker", [body for each in letters for body in each.redrive_bodies()])
         world.scheduler.run()
         _check_rest(world)
-    _check_end(world, [each for _, some in changes for each in some])
+    _check_end(world, [each for _, some in changes for each in some], held)
     return world
 
 
@@ -106,7 +116,7 @@ def story(seed: int) -> list[str]:
     return lines
 
 
-def _changes(random: Random, theme: Theme) -> list[tuple[int, list[MembershipChange]]]:
+def _changes(random: Random, theme: Theme, held: Sequence[str]) -> list[tuple[int, list[MembershipChange]]]:
     """Draw what arrives: seconds since the beginning, and the changes of one message."""
     names = random.choice(theme.addresses)
     size = MANY if random.random() < 0.05 else 1
@@ -114,15 +124,17 @@ def _changes(random: Random, theme: Theme) -> list[tuple[int, list[MembershipCha
     arrivals: list[tuple[int, list[MembershipChange]]] = []
     now = 0
     for number in range(random.choice((2, 2, 3, 3, 4, 5, 7))):
-        joins = bool(arrivals) and arrivals[-1][1][0].audience_id == AUDIENCE and random.random() < 0.15
-        now += 0 if joins else random.choice(theme.gaps)
+        is_known = len(arrivals) > 1 or not held  # what an older exit of an unknown person names is left at Amazon
+        joins = bool(arrivals) and is_known and arrivals[-1][1][0].audience_id == AUDIENCE and random.random() < 0.15
+        now += 0 if joins else random.choice(theme.gaps) + (0 if is_known else 9_000)
         at = round((NOW + now - random.choice(LATENESS)) * 1000)
-        if not joins and random.random() < notices:
+        if not joins and (arrivals or not held) and random.random() < notices:
             arrivals.append((now, [erasing_exit(MEMBER, at, f"n{number}")]))
             continue
-        exits = random.random() < 0.5
+        exits = random.random() < 0.5 and bool(arrivals or not held or notices == 0)
         some = random.sample(names, random.randint(0 if exits else 1, min(2, len(names)) if size == 1 else 1))
         digests = [f"{name}{which:03}".ljust(64, "0") for name in some for which in range(size)]
+        digests += held if exits and random.random() < 0.5 else ()
         one = change(MEMBER, *digests, at=at, exits=exits, message_id=f"e{number}")
         if joins:
             arrivals[-1][1].append(one)
@@ -155,15 +167,17 @@ def _check_rest(world: World) -> None:
         raise Wrong("the row has the mark of a job that has ended")
 
 
-def _check_end(world: World, changes: Sequence[MembershipChange]) -> None:
+def _check_end(world: World, changes: Sequence[MembershipChange], held: Sequence[str]) -> None:
     newest = max(changes, key=lambda each: each.version)
     last_exit = max((each.version for each in changes if each.exits), default=None)
     life = [each for each in changes if not each.exits and (last_exit is None or each.version > last_exit)]
     entered = {digest for each in life for _, pair in each.identities for digest in pair.values()}
+    left = {digest for each in changes if each.exits for named in each.identities for digest in named.digests.values()}
+    entered |= {*held} - left  # of which no event says anything
     row = world.rows.get((AUDIENCE, MEMBER))
     if row is not None and row.version != newest.version:
         raise Wrong(f"the row's newest change is {row.version.message_id}, not {newest.message_id}")
-    if row is None and entered:
+    if row is None and life:
         raise Wrong("the member has no row")
     # Of more than a record holds, Amazon has at least one record's.
     if world.held != entered and not (world.held <= entered and len(world.held) >= MAX_IDENTITIES):

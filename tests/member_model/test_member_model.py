@@ -11,14 +11,17 @@ import pytest
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.delivery import member_delivery
+from audience_sync.delivery.job_members import job_member
 from audience_sync.delivery.member_delivery import MemberDelivery, _Decided
 from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.delivery.returning import Returning
+from audience_sync.errors import MovedOn
 from audience_sync.members import member_step
 from audience_sync.members.job_messages import JobMember
 from audience_sync.members.member_state import Action, LateJob, MemberState, Timing
 from audience_sync.members.member_step import Attempt, Decision, after_attempt, apply_repetition
-from audience_sync.members.membership import Version
+from audience_sync.members.membership import Member, Version
+from audience_sync.members.stores import MemberRows
 from audience_sync.operations import job_end, job_tracking
 from tests.member_model.histories import THEMES, live, story
 
@@ -65,7 +68,16 @@ def _no_effect(report: JobReport | None, member: JobMember) -> bool:
     return member.erases if report is None else report.has_failed or member.member in report.rejected
 
 
-ANY, REMOVALS_FAIL, ENTERS_FAIL, NOTICES, SIDE_BY_SIDE = range(len(THEMES))
+def _own_writes_alone(table: MemberRows, states: dict[Member, MemberState], change: Any) -> list[Any]:
+    pairs = [(state, change(state)) for state in states.values()]
+    results = table.write([after for before, after in pairs if after != before])
+    moved = [after.member for (_, after), result in zip(pairs, results, strict=False) if isinstance(result, MovedOn)]
+    return [pair for pair in pairs if pair[1].member not in moved and pair[0] != pair[1]] + (
+        _own_writes_alone(table, table.read(moved), change) if moved else []
+    )
+
+
+ANY, REMOVALS_FAIL, ENTERS_FAIL, NOTICES, SIDE_BY_SIDE, TWO_REMOVALS, IN_PARTS = range(len(THEMES))
 FAULTS: list[tuple[str, int, object, str, object]] = [
     # Each was in the code once.
     (
@@ -106,6 +118,15 @@ FAULTS: list[tuple[str, int, object, str, object]] = [
         lambda state, *_: state.enter_sent,
     ),
     ("a removal that failed leaves no trace", REMOVALS_FAIL, member_step, "_effective_later", lambda state, *_: state),
+    ("the answer of a write is the only sign of it", ANY, job_tracking, "update", _own_writes_alone),
+    (
+        "the end of a removal erases what only a later one names",
+        TWO_REMOVALS,
+        member_delivery,
+        "job_member",
+        lambda *args, **options: job_member(*args, **options)._replace(claim=0),
+    ),
+    ("a removal in parts begins at its first", IN_PARTS, MemberState, "removed_so_far", lambda *_: 0),
     ("the end of a late job leaves nothing due", NOTICES, job_end, "without_late_job", _forgotten),
     ("changes are acknowledged early", ANY, Outcomes, "left_of", lambda *_: []),
     ("a message that is not due is acknowledged", ANY, Returning, "unread", lambda _, each: (each, [])),

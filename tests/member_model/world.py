@@ -62,8 +62,12 @@ class Trouble(NamedTuple):
     slow: float = 0.0  # calls
     stopped: float = 0.0  # calls at which an invocation ends
     table: float = 0.0  # reads and writes that fail; half of these writes are made
+    unanswered: float = (
+        0.0  # writes that are made and not answered: the client makes them again, and their condition fails
+    )
     queues: float = 0.0  # messages that a queue does not take; half of these are stored
     twice: float = 0.0  # messages that are received twice
+    long: float = 0.0  # uploads that Amazon answers after five seconds
     late: float = 0.0  # jobs that run for up to two hours
     failed: float = 0.0  # jobs without effect
     forgotten: float = 0.0  # jobs that Amazon does not know once they have ended
@@ -93,16 +97,19 @@ class Queued:
 class World:
     """One clock, what is stored, and what Amazon holds of the member."""
 
-    def __init__(self, random: Random, trouble: Trouble, tell: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, random: Random, trouble: Trouble, held: Iterable[str], tell: Callable[[str], None] | None
+    ) -> None:
         self.random = random
         self.trouble = trouble
         self.scheduler = Scheduler(NOW)
         self.rows: dict[Member, MemberState] = {}
-        self.held: set[str] = set()  # digests
+        self.held = {*held}  # digests
         self.dead_letters: list[str] = []
         self.jobs: dict[str, Job] = {}
         self.accepted = self.ended = 0  # changes
         self.is_unknown = False  # the outcome of a job
+        self.removes_whole = not held and random.random() < 0.3  # a removal takes the person out, whatever it names
         self._tell = tell
         self._visible: defaultdict[str, list[Queued]] = defaultdict(list)
         self._running: defaultdict[str, int] = defaultdict(int)
@@ -279,11 +286,13 @@ class Rows:
         is_made = not has_moved and not (fails and world.random.random() < 0.5)
         if is_made:
             world.rows[state.member] = stored
+        is_repeated = is_made and not fails and world.happens(world.trouble.unanswered)
+        how = ", without an answer" if fails else ", and made again" if is_repeated else ""
         outcome = "moved on" if has_moved else "written" if is_made else "not written"
-        self._calls.tell(lambda: f"writes {shown(stored)}: {outcome}{', without an answer' if fails else ''}")
+        self._calls.tell(lambda: f"writes {shown(stored)}: {outcome}{how}")
         if fails:
             return Unavailable("the table does not answer")
-        return MovedOn("the row has changed") if has_moved else stored
+        return MovedOn("the row has changed") if has_moved or is_repeated else stored
 
 
 class Queue:
@@ -326,6 +335,8 @@ class Amazon:
         (record,) = json.loads(upload.body())["records"]
         digests = [each["email"] for each in record["hashedPII"]]
         self._calls.wait()
+        if world.happens(trouble.long):
+            self._calls.clock.sleep(5.0)
         kind = record["action"]
         what = f"{kind} {named(digests)}"
         refused, parked, silent = (
@@ -359,6 +370,8 @@ class Amazon:
             self._world.scheduler.at(job.ends, lambda: self._apply(job, kind, digests))
             return
         held = self._world.held
+        if kind == "DELETE" and self._world.removes_whole:
+            held.clear()
         (held.difference_update if kind == "DELETE" else held.update)(digests)
         self._world.tell("Amazon", lambda: f"applies {kind} {named(digests)}; holds {named(held) or 'nobody'}")
 

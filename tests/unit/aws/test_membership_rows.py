@@ -13,7 +13,7 @@ from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding, 
 from audience_sync.errors import MisplacedRow, RowUnreadable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
-from audience_sync.members.member_state import LateJob, MemberState
+from audience_sync.members.member_state import LateJob, MemberState, RemovalProgress
 from audience_sync.members.membership import Destination, Identity, Version
 from tests.support import builders
 
@@ -49,6 +49,7 @@ def test_a_row_with_all_identifiers_fits_one_write_unit() -> None:
         removal_sent=1_799_000_000,
         enters_effective_by=1_799_001_020,
         removals_effective_by=1_799_001_020,
+        removal_grew=1_234,
         late_jobs=(LateJob("0f8fad5b-d9cb-469f-a165-70867728950e", 1_800_000_000, 1_709_543_722_118),),
     )
     size = size_of(row_of(full, SHARDING.key_of(full.member), 1234))
@@ -76,6 +77,8 @@ IDENTITIES = st.lists(st.builds(Identity, st.integers(0, 10**15), DIGESTS), max_
     enter_owed=st.booleans(),
     enters_effective_by=st.integers(0, 10**10),
     removals_effective_by=st.integers(0, 10**10),
+    removal_grew=st.integers(0, 10**9),
+    removing=st.none() | st.builds(RemovalProgress, st.integers(0, 1_000), st.integers(0, 10**10)),
     late_jobs=st.lists(
         st.builds(LateJob, st.text(max_size=10), st.integers(0, 10**10), st.integers(0, 10**15), st.booleans()),
         max_size=3,
@@ -106,15 +109,17 @@ def test_the_stored_layout_of_a_row_does_not_change() -> None:
         enter_owed=True,
         enters_effective_by=30,
         removals_effective_by=40,
+        removal_grew=3,
+        removing=RemovalProgress(2, 10),
         late_jobs=(LateJob("job-1", 20, 3), LateJob("job-2", 10, 2, removes=True)),
         erasure=tuple(ErasureStep(kind, "id", 5, 6) for kind in StepKind),
         revision=4,
     )
     header = (
         b'{"r":{"countryCode":"US","action":"CREATE"},"c":"amzn1.amc.connection.0123456789","t":["DSP"],'
-        b'"l":[2,"exit-1"],"e":2,"x":10,"f":true,"u":true,"n":30,"m":40,'
+        b'"l":[2,"exit-1"],"e":2,"x":10,"f":true,"u":true,"n":30,"m":40,"h":3,'
         b'"p":[["n","id",5,6],["d","id",5,6],["r","id",5,6],["i","id",5,6],["c","id",5,6],["w","id",5,6]],'
-        b'"j":[["job-1",20,3,0],["job-2",10,2,1]],'
+        b'"b":[2,10],"j":[["job-1",20,3,0],["job-2",10,2,1]],'
         b'"i":[[3,"ez"],[1,{"birthday":"other"}]]}'
     )
     row = row_of(full, SHARDING.key_of(full.member), 5)

@@ -37,9 +37,9 @@ def take(
     return apply_changes(state, coalesce(changes), now=now, timing=timing)
 
 
-def attempted(each: Decision, *, at: int, result: Attempt = Attempt.ACCEPTED) -> MemberState:
+def attempted(each: Decision, *, at: int, result: Attempt = Attempt.ACCEPTED, done: int = 0) -> MemberState:
     assert each.upload
-    return after_attempt(each.state, each.state, each.upload, result, at=at, timing=TIMING)
+    return after_attempt(each.state, each.state, each.upload, result, at=at, timing=TIMING, done=done)
 
 
 def uploads(each: Decision) -> list[tuple[str, list[str]]]:
@@ -650,3 +650,41 @@ def test_a_lapsed_mark_counts_as_the_end_of_its_job() -> None:
     assert early == Decision(state, waits_until=lapses)
     due = apply_repetition(state, state.version, now=lapses, timing=TIMING)
     assert due == Decision(replace(OUT, enters_effective_by=lapses), upload=Action.REMOVAL, repeats=True)
+
+
+# Removals in several uploads
+
+
+ADDRESSES = [f"a{number:03}" for number in range(250)]
+PARTS = leave(3, *ADDRESSES)
+
+
+def test_a_removal_that_was_cut_off_goes_on_where_it_stopped() -> None:
+    cut_off = attempted(take(None, PARTS), at=HOURS_LATER, result=Attempt.NOT_ACCEPTED, done=200)
+    again = take(cut_off, PARTS, now=HOURS_LATER + 60)
+    done = again.state.removed_so_far(HOURS_LATER + 60, TIMING)
+    assert [names(part) for part in again.state.records(again.upload, 100, done)] == [ADDRESSES[200:]]
+    ended = attempted(again, at=HOURS_LATER + 60, done=250)
+    assert (ended.removal_owed, ended.removing, ended.removal_sent) == (False, None, HOURS_LATER)
+    assert ended.removals_effective_by == HOURS_LATER + 60 + SOON, "the last part has its own time"
+
+
+@pytest.mark.parametrize("later", [leave(4, "another"), leave(4, ADDRESSES[-1])], ids=["another", "in another order"])
+def test_a_removal_begins_again_if_something_else_is_to_be_removed(later: MembershipChange) -> None:
+    cut_off = attempted(take(None, PARTS), at=HOURS_LATER, result=Attempt.NOT_ACCEPTED, done=200)
+    assert take(cut_off, later).state.removed_so_far(HOURS_LATER, TIMING) == 0
+
+
+def test_a_removal_begins_again_once_an_enter_may_have_followed_its_first_part() -> None:
+    entered = attempted(take(None, enter(1, "a")), at=HOURS_LATER - 60)
+    cut_off = attempted(take(entered, PARTS), at=HOURS_LATER, result=Attempt.NOT_ACCEPTED, done=200)
+    by = cut_off.enters_effective_by
+    assert [cut_off.removed_so_far(at, TIMING) for at in (HOURS_LATER, by - 1, by)] == [200, 200, 0]
+
+
+def test_a_row_knows_since_which_revision_it_has_all_that_is_to_be_removed() -> None:
+    entered = replace(recorded(enter(1, "a")), revision=4)
+    left = take(entered, leave(2)).state
+    again = take(replace(left, revision=5), leave(3)).state
+    more = take(replace(again, revision=6), leave(4, "b")).state
+    assert (left.removal_grew, again.removal_grew, more.removal_grew) == (5, 5, 7)

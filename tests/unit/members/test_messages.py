@@ -346,6 +346,8 @@ JOB_MEMBERS = st.builds(
     st.booleans(),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
+    st.integers(0, MAX_TIME),
 )
 JOBS = st.builds(
     JobMessage,
@@ -452,12 +454,13 @@ def job_body(**fields: Any) -> str:
 
 MISTYPED_IN_JOB: dict[str, list[Any]] = {
     "members": [5, ["m1"], ["abc"], [["m1", TEXT]], [["m1", TEXT, "", ""]], [["m1", TEXT, 1]], [["m1", TEXT, None]]]
-    + [[["m1", version, "d"]] for version in ("", "yesterday", "x#0#id", None)]
+    + [[["m1", version, "d"]] for version in ("", "yesterday", "x#0#id", None, f"{MAX_TIME + 1}#1#id")]
     + [[["\ud800", TEXT, ""]]],
     "sentAt": ["yesterday", 10**400],
     "audienceId": ["an audience", None],
     "jobId": [{}],
     "checks": [[], -(10**400)],
+    "claims": [1, ["first"], [10**400], [[]]],
 }
 
 
@@ -515,6 +518,7 @@ def test_a_failure_contains_amazons_status_and_request_id() -> None:
         pytest.param("broken", None, id="a text"),
         pytest.param([], None, id="a list"),
         pytest.param({}, Failure("", "", 0, 0), id="empty"),
+        pytest.param({"attempts": 0.5}, Failure("", "", 0, 0), id="less than one attempt"),
         pytest.param(
             {"attempts": None, "firstAt": None, "lastAt": None, "requestId": None}, Failure("", "", 0, 0), id="null"
         ),

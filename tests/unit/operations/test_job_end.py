@@ -36,6 +36,7 @@ def member(at: int, *, removes: bool, erases: bool = False) -> JobMember:
 
 ENTER, REMOVAL = member(4, removes=False), member(2, removes=True)
 OLD_ENTER, ERASING = member(1, removes=False), member(2, removes=True, erases=True)
+CLAIMED = ERASING._replace(claim=7)
 WELL, FAILED = JobReport("SUCCEEDED"), JobReport("FAILED")
 OTHER, REJECTING = ENTER._replace(member="m2"), JobReport("SUCCEEDED", rejected={"m2": "no such person"})
 NAMED = (OTHER, "job_rejected", "no such person")
@@ -162,6 +163,8 @@ OF_A_PART = noticed(NAMED_SINCE, NAMED_BEFORE, erase_until=1, left=LEFT._replace
         pytest.param(noticed(enters_effective_by=EXITED), ERASING, WELL, EXITED, False, id="an enter's job may run"),
         pytest.param(noticed(late_jobs=MARKED), ERASING, WELL, EXITED, False, id="and it is known to be running"),
         pytest.param(OF_A_PART, ERASING, WELL, EXITED, True, id="the notice concerns a part"),
+        pytest.param(noticed(removal_grew=7), CLAIMED, WELL, EXITED, True, id="it names all that is to be removed"),
+        pytest.param(noticed(removal_grew=8), CLAIMED, WELL, EXITED, False, id="what only a later removal names"),
     ],
 )
 def test_the_successful_last_removal_erases_identities_under_a_notice(

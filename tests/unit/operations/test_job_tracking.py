@@ -77,8 +77,9 @@ class JobHarness:
         each = apply_changes(state, kept, now=int(self.now), timing=TIMING)
         if each.state != state:
             self.write(each.state)
-        records = each.state.records(each.upload) if each.upload else []
-        return [job_member(record, each.state, was_counted=was_counted) for record in records]
+        sent_from = self.table.read([kept[0].member])[kept[0].member]
+        records = sent_from.records(each.upload) if each.upload else []
+        return [job_member(record, sent_from, was_counted=was_counted) for record in records]
 
     def write(self, *states: MemberState) -> None:
         results = self.table.write(states)

@@ -17,7 +17,7 @@ from audience_sync.clock import to_seconds
 from audience_sync.errors import MisplacedRow, RowUnreadable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
-from audience_sync.members.member_state import LateJob, MemberState
+from audience_sync.members.member_state import LateJob, MemberState, RemovalProgress
 from audience_sync.members.membership import Destination, Identity, Member, MembershipChange, Version
 
 KEEP_ACTIVE = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member
@@ -37,7 +37,8 @@ _FIELDS = {code: name for name, code in _CODES.items()}
 _ACTIONS = {False: "CREATE", True: "DELETE"}
 _EXITS = {action: exits for exits, action in _ACTIONS.items()}
 # The letters of a row's header. These are fields of a state; the others are `r` the record, `c`, `t` and `g` the
-# destination, `i` identities, `l` the last exit, `j` late jobs, `p` the steps of an erasure, and `a` its plan.
+# destination, `i` identities, `l` the last exit, `j` late jobs, `b` the progress of a removal, `p` the steps of an
+# erasure, and `a` its plan.
 _PLAIN = {
     "e": "erase_until",
     "x": "removal_sent",
@@ -47,6 +48,7 @@ _PLAIN = {
     "n": "enters_effective_by",
     "m": "removals_effective_by",
     "k": "keep_until",
+    "h": "removal_grew",
 }
 # Fields of a destination with codes of their own in the header: the original ones. Later fields are in `g`.
 _DESTINATION_CODES = {"connectionId": "c", "targetTypes": "t"}
@@ -153,6 +155,7 @@ def _state(row: Mapping[str, Any]) -> MemberState:
         last_exit=Version(left[0], True, left[1]) if left else None,
         enter_sent=int(row["entered"]["N"]),
         late_jobs=tuple(_late_job(each, row) for each in _listed(fields.get("j", []))),
+        removing=RemovalProgress(*fields["b"]) if "b" in fields else None,
         erasure=tuple(_erasure_step(*each) for each in _listed(fields.get("p", []))),
         plan=_plan(*fields["a"]) if "a" in fields else None,
         revision=int(row["revision"]["N"]),
@@ -182,6 +185,8 @@ def _is_sound(state: MemberState) -> bool:
             state.enters_effective_by,
             state.removals_effective_by,
             state.keep_until,
+            state.removal_grew,
+            *(state.removing or ()),
         ),
         *(state.plan[2:] if state.plan else ()),
         *(each.at for each in state.identities),
@@ -258,6 +263,7 @@ def _packed(state: MemberState) -> bytes:
         "l": [state.last_exit.at, state.last_exit.message_id] if state.last_exit else None,
         **{letter: getattr(state, name) for letter, name in _PLAIN.items()},
         "p": [[_STEP_CODES[step.kind], *step[1:]] for step in state.erasure],
+        "b": state.removing,
         "j": [[job.job_id, job.sent_at, job.at, int(job.removes)] for job in state.late_jobs],
         "a": state.plan,
     }

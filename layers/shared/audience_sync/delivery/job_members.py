@@ -19,7 +19,8 @@ def job_member(change: MembershipChange, state: MemberState, *, was_counted: boo
     is_part = change.exits and state.must_erase
     erases = is_part and _completes_removal(change, state)
     version = state.last_exit if change.exits and state.last_exit else state.version
-    return JobMember(change.member[1], version.text, change.exits, erases, was_counted, is_part and is_proof(change))
+    proves, claim = is_part and is_proof(change), state.revision if erases else 0
+    return JobMember(change.member[1], version.text, change.exits, erases, was_counted, proves, claim)
 
 
 def _completes_removal(change: MembershipChange, state: MemberState) -> bool:

@@ -54,6 +54,7 @@ class _Decided:
     state: MemberState  # the source of the records
     row: MemberState | None  # as the table holds it, None if nobody knows: a write had no answer
     records: Sequence[MembershipChange] = ()
+    removed: int = 0  # identities to remove that Amazon has accepted, now and in attempts before
 
     @property
     def attempt(self) -> Attempt:
@@ -247,7 +248,9 @@ class MemberDelivery:
         """Send the first record of each member, then the second. Returns a deferral if other members must wait."""
         at_most = upload_rules(target.destination).max_identities
         for each in written:
-            each.records = each.state.records(each.decision.upload, at_most)
+            timing = self._context.limits.timings.of(each.state.newest.destination)
+            each.removed = each.state.removed_so_far(each.decided_at, timing)
+            each.records = each.state.records(each.decision.upload, at_most, each.removed)
         track = partial(self._track, {each.state.member: each.state for each in written})
         trouble: Deferred | None = None
         for number in count():
@@ -260,6 +263,8 @@ class MemberDelivery:
             failures = self._uploads.send_in_uploads(target, records, track)
             trouble = first_trouble(failures.values())
             self._outcomes.take(records, failures)
+            for each, record in zip(going, records, strict=True):
+                each.removed += len(record.identities) if each.attempt is Attempt.ACCEPTED else 0
         accepted = (each for each in written if each.attempt is Attempt.ACCEPTED)
         self._report.repeated.update(each.state.member[0] for each in accepted if each.decision.repeats)
         return trouble
@@ -295,7 +300,8 @@ class MemberDelivery:
         if each.decision.upload is None:
             return row
         timing = self._context.limits.timings.of(row.newest.destination)
-        return after_attempt(row, each.state, each.decision.upload, each.attempt, at=each.decided_at, timing=timing)
+        upload, attempt, at = each.decision.upload, each.attempt, each.decided_at
+        return after_attempt(row, each.state, upload, attempt, at=at, timing=timing, done=each.removed)
 
     def _queue_due(self, decided: Sequence[_Decided]) -> None:
         """Queue what is due by the rows of members; if that fails, they come back, parked ones also.

@@ -51,7 +51,7 @@ class Failure:
             str(fields.get("detail", "")),
             bounded(fields.get("firstAt") or 0),
             bounded(fields.get("lastAt") or 0),
-            bounded(fields.get("attempts") or 1),
+            bounded(fields.get("attempts") or 1) or 1,
             fields.get("status"),
             str(fields.get("requestId") or ""),
         )

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import batched
+from itertools import batched, chain, repeat
 from typing import Any, NamedTuple, Self
 
 from audience_sync.clock import EpochMilliseconds, EpochSeconds
@@ -16,6 +16,7 @@ from audience_sync.members.envelope import (
     checked_member_id,
     destination_in,
     is_audience_id,
+    is_time,
     read_envelope,
 )
 from audience_sync.members.membership import Destination, Version
@@ -36,6 +37,7 @@ class JobMember(NamedTuple):
     erases: bool = False  # identities under a deletion notice are erased once the job has ended well
     was_counted: bool = False  # the change was counted before: a rejection is not counted again
     proves: bool = False  # its end is recorded as a step of the person's erasure
+    claim: int = 0  # revision of the row from which an erasing removal was sent; 0 if an older version has sent it
 
     @property
     def flags(self) -> str:
@@ -65,6 +67,7 @@ class JobMessage:
             "checks": self.checks,
             "members": [[each.member, each.version, each.flags] for each in self.members],
         }
+        fields |= {"claims": claims} if any(claims := [each.claim for each in self.members]) else {}
         fields |= {"late": True} if self.is_late else {}
         fields |= {"destination": self.destination.fields} if self.destination else {}
         return json.dumps(fields, separators=(",", ":"))
@@ -77,13 +80,18 @@ class JobMessage:
         if not isinstance(job_id, str) or not is_audience_id(audience_id):
             raise InvalidMessage("the message does not name a job")
         try:
+            claims = chain([*map(bounded, fields.get("claims", []))], repeat(0))  # as many as members, or none
             return cls(
                 job_id,
                 audience_id,
                 bounded(fields["sentAt"]),
                 tuple(
-                    JobMember(member, version, **{name: letter in flags for letter, name in _FLAGS.items()})
-                    for member, version, flags in map(_job_member, fields["members"])
+                    JobMember(
+                        member, version, **{name: letter in flags for letter, name in _FLAGS.items()}, claim=claim
+                    )
+                    for (member, version, flags), claim in zip(
+                        map(_job_member, fields["members"]), claims, strict=False
+                    )
                     if _DELETES not in flags
                 ),
                 min(bounded(fields.get("checks", 0)), MAX_ATTEMPTS),
@@ -110,7 +118,7 @@ def job_messages(
         sent_at: before the request.
         destination: of the upload.
     """
-    longest = max((len(json.dumps([each.member, each.version, each.flags])) for each in members), default=0)
+    longest = max((len(json.dumps([each.member, each.version, each.flags, each.claim])) for each in members), default=0)
     size = max(1, (MAX_MESSAGE_BYTES - 1_000) // (longest + 1))
     job = JobMessage(job_id, audience_id, sent_at, (), destination=destination)
     return [replace(job, members=some).body() for some in batched(members, size)]
@@ -146,5 +154,6 @@ def _job_member(fields: Any) -> tuple[str, str, str]:
     member, version, flags = fields
     if not isinstance(version, str) or not isinstance(flags, str):
         raise TypeError
-    Version.from_text(version)
+    if not is_time(Version.from_text(version).at):
+        raise ValueError
     return checked_member_id(member), version, flags

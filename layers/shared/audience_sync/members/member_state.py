@@ -49,6 +49,13 @@ class Timing(NamedTuple):
         return cls(effective_after, longest_job, 2 * effective_after, KEEP_IN_DATASET, late)
 
 
+class RemovalProgress(NamedTuple):
+    """How far a removal in several uploads has got. It holds for just the identities that were to remove then."""
+
+    identities: int  # of those to remove, in their order, the first that Amazon has accepted
+    since: EpochSeconds  # at which the first upload was prepared
+
+
 class Action(Enum):
     """An upload for one member."""
 
@@ -83,6 +90,8 @@ class MemberState:
     erasure: tuple[ErasureStep, ...] = ()  # in the order in which they were recorded
     plan: ErasurePlan | None = None  # of the erasure; in the row of all audiences, unless an older version wrote it
     keep_until: EpochSeconds = 0  # the row is kept until then, even if it would expire before
+    removal_grew: int = 0  # the revision in which an identity was last added to those to remove
+    removing: RemovalProgress | None = None  # of a removal that is owed, of which Amazon has accepted a part
     revision: int = 0  # of the row that was read; 0 without a row
 
     @property
@@ -194,6 +203,13 @@ class MemberState:
             failed, due = self.enter_owed and not self.newest.exits, self.enter_due(timing)
         return failed or (due is not None and due.at <= now)
 
+    def removed_so_far(self, now: float, timing: Timing) -> int:
+        """Return how many identities to remove need not be sent again: no enter may have followed their removal."""
+        due = self.removal_due(timing)
+        if self.removing is None or (due is not None and self.removing.since < due.at <= now):
+            return 0
+        return self.removing.identities
+
     def last_removal(self, timing: Timing) -> float:
         """Return the epoch second of the last removal before an erasure, if one is due."""
         return self.enters_ended(timing) + timing.longest_job
@@ -227,17 +243,18 @@ class MemberState:
         """Return the newest change as it should be sent."""
         return self.removal() if self.newest.exits else self.enter()
 
-    def records(self, upload: Action | None, at_most: int = MAX_IDENTITIES) -> list[MembershipChange]:
+    def records(self, upload: Action | None, at_most: int = MAX_IDENTITIES, done: int = 0) -> list[MembershipChange]:
         """Return the changes to send, one request after the other: a large removal needs several, an empty one none.
 
         Args:
             upload: the removal, the enter or none.
             at_most: identities of one record.
+            done: identities to remove that are left out, from `removed_so_far`.
         """
         if upload is not Action.REMOVAL:
             return [self.enter()] if upload else []
         removal = self.removal()
-        return [replace(removal, identities=some) for some in batched(removal.identities, at_most)]
+        return [replace(removal, identities=some) for some in batched(removal.identities[done:], at_most)]
 
     def bare(self) -> MembershipChange:
         """Return the newest change without identities: a repetition is sent from the row."""
@@ -247,7 +264,7 @@ class MemberState:
 def removed(state: MemberState, until: int) -> MemberState:
     """Drop the identities to remove that were named by `until`, epoch milliseconds."""
     gone = {each.key for each in state.to_remove if each.at <= until}
-    return replace(state, identities=tuple(each for each in state.identities if each.key not in gone))
+    return replace(state, identities=tuple(each for each in state.identities if each.key not in gone), removing=None)
 
 
 def with_known_consent(change: MembershipChange, known: MembershipChange) -> MembershipChange:

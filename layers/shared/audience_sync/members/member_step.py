@@ -21,7 +21,14 @@ from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple
 
-from audience_sync.members.member_state import Action, LateJob, MemberState, Timing, with_known_consent
+from audience_sync.members.member_state import (
+    Action,
+    LateJob,
+    MemberState,
+    RemovalProgress,
+    Timing,
+    with_known_consent,
+)
 from audience_sync.members.membership import ChangeOutcome, Identity, MembershipChange, Version
 
 # Seconds after which a removal without a failed attempt is certain: longer than a change can wait (7 days), lie in the
@@ -111,7 +118,7 @@ def apply_repetition(state: MemberState, version: Version, *, now: int, timing: 
 
 
 def after_attempt(
-    row: MemberState, source: MemberState, upload: Action, result: Attempt, *, at: int, timing: Timing
+    row: MemberState, source: MemberState, upload: Action, result: Attempt, *, at: int, timing: Timing, done: int = 0
 ) -> MemberState:
     """Return the row after an attempt at an upload: the only place in which what is owed gets its time.
 
@@ -125,9 +132,10 @@ def after_attempt(
         result: of all its records.
         at: epoch seconds; before the request.
         timing: how long Amazon may take.
+        done: identities to remove that Amazon has accepted by now, those of earlier attempts included.
     """
     if upload is Action.REMOVAL:
-        return _after_removal(row, source, result, at, timing)
+        return _after_removal(row, source, result, at, timing, done)
     if row.last_exit is not None and source.version <= row.last_exit:  # its life has ended since
         return _effective_later(row, upload, at, timing)
     if result is Attempt.NOT_ACCEPTED:
@@ -137,15 +145,20 @@ def after_attempt(
     return replace(_dated(row, upload, at, timing), enter_owed=row.enter_owed and not source.covers(row, upload))
 
 
-def _after_removal(row: MemberState, source: MemberState, result: Attempt, at: int, timing: Timing) -> MemberState:
+def _after_removal(
+    row: MemberState, source: MemberState, result: Attempt, at: int, timing: Timing, done: int
+) -> MemberState:
+    begun = at if source.removing is None or not source.removed_so_far(at, timing) else source.removing.since
     if result is Attempt.ACCEPTED:
         owed = row.removal_owed and not source.covers(row, Action.REMOVAL)
-        return replace(_dated(row, Action.REMOVAL, at, timing), removal_owed=owed)
+        dated = replace(_effective_later(row, Action.REMOVAL, at, timing), removal_sent=max(row.removal_sent, begun))
+        return replace(dated, removal_owed=owed, removing=None)
     owed = row.removal_owed or _is_latest(row, source, Action.REMOVAL)
     if result is Attempt.PARKED:
         return replace(_dated(row, Action.REMOVAL, at, timing), removal_owed=owed)
     later = row if row.newest.exits else _effective_later(row, Action.REMOVAL, at, timing)
-    return replace(later, removal_owed=owed)
+    progress = RemovalProgress(done, begun) if done and row.to_remove == source.to_remove else row.removing
+    return replace(later, removal_owed=owed, removing=progress)
 
 
 def _is_latest(row: MemberState, source: MemberState, upload: Action) -> bool:
@@ -235,6 +248,9 @@ def _with_exit(
     )
     kept = {each.key for each in known.identities}
     after = _named(after, [each for each in change.identities if is_newest or each.key not in kept])
+    if after.to_remove != known.to_remove:
+        grew = {each.key for each in after.to_remove} - {each.key for each in known.to_remove}
+        after = replace(after, removing=None, removal_grew=known.revision + 1 if grew else known.removal_grew)
     # An older notice removes what it erases, and an older exit what nothing newer has named or what is owed; also if a
     # worker was cut off after recording it.
     is_needed = known.removal_owed or _named_last_by(change, after) or (change.erase and after.must_erase)

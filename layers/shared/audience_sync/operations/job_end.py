@@ -63,8 +63,9 @@ def after_end(
     """Apply the end of a job to the state of one of its members.
 
     A late job may have undone later uploads, which are then due again. The last due removal erases the identities under
-    a deletion notice if its job has ended well. Either way, a removal that carries out an erasure becomes a step of it.
-    A removal of unknown outcome marks the row like one that was rejected.
+    a deletion notice if its job has ended well, unless the row has got more to remove since the removal was claimed.
+    Either way, a removal that carries out an erasure becomes a step of it. A removal of unknown outcome marks the row
+    like one that was rejected.
 
     Args:
         state: as the table holds it now.
@@ -86,7 +87,8 @@ def after_end(
     if member.proves and report is not None:
         ended = ErasureStep(StepKind.REMOVAL, message.job_id, message.sent_at, to_milliseconds(now))
         state = replace(state, erasure=with_step(state.erasure, ended))
-    if member.erases and report is not None and is_last and state.removal_due(timing) is None:
+    names_all = not member.claim or member.claim >= state.removal_grew
+    if member.erases and report is not None and is_last and names_all and state.removal_due(timing) is None:
         return removed(state, min(state.erase_until, Version.from_text(member.version).at))
     return state
 

@@ -265,21 +265,29 @@ class JobTracker:
 def update(
     table: MemberRows, states: Mapping[Member, MemberState], change: Callable[[MemberState], MemberState]
 ) -> list[tuple[MemberState, MemberState]]:
-    """Change rows as they were read, or as others have changed them since. Returns those changed, before and after.
+    """Change rows as they were read, or as others have changed them since. Returns these rows, before and after.
+
+    A row that has moved on and needs no further change may hold this very write: its answer was lost, and the client
+    has made it again. So what follows from a row is found by looking at it, whoever has written it.
 
     Raises:
         Unavailable, MovedOn: some rows may be written.
     """
+    before: dict[Member, MemberState] = {}  # as first read, of those that the change concerns
     changed: list[tuple[MemberState, MemberState]] = []
     for _ in range(MAX_ROUNDS):
-        pairs = [(state, after) for state in states.values() if (after := change(state)) != state]
-        results = table.write([after for _, after in pairs])
+        after = {member: change(state) for member, state in states.items()}
+        to_write = [state for member, state in after.items() if state != states[member]]
+        before = {state.member: states[state.member] for state in to_write} | before
+        changed += [
+            (before[member], state) for member, state in states.items() if after[member] == state and member in before
+        ]
+        results = table.write(to_write)
         failed = [each for each in results if isinstance(each, TransientError) and not isinstance(each, MovedOn)]
         if failed:
             raise failed[0]
-        moved = [isinstance(result, MovedOn) for result in results]
-        changed += [pair for pair, has_moved in zip(pairs, moved, strict=True) if not has_moved]
-        left = [after.member for (_, after), has_moved in zip(pairs, moved, strict=True) if has_moved]
+        changed += [(before[each.member], each) for each in results if isinstance(each, MemberState)]
+        left = [each.member for each, result in zip(to_write, results, strict=True) if isinstance(result, MovedOn)]
         if not left:
             return changed
         states = table.read(left)
