@@ -1,0 +1,235 @@
+"""The stack, region and parameters that `sam deploy` will use, from its arguments and samconfig.toml.
+
+SAM leaves out what it does not understand, such as a word without an option, and deploys. A guard has to know what is
+deployed: whatever SAM would leave out, or read from elsewhere, is refused.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from local.template import read_document
+
+ROOT = Path(__file__).resolve().parent.parent
+READ = ("--region", "--profile", "--stack-name", "--config-env")  # one value each
+FLAGS = frozenset(
+    (
+        *("--guided", "-g", "--debug", "--express", "--no-express", "--force-upload", "--help", "--use-json"),
+        *("--confirm-changeset", "--no-confirm-changeset", "--no-execute-changeset", "--no-progressbar"),
+        *("--fail-on-empty-changeset", "--no-fail-on-empty-changeset", "--disable-rollback", "--no-disable-rollback"),
+        *(
+            "--resolve-s3",
+            "--no-resolve-s3",
+            "--resolve-image-repos",
+            "--language-extensions",
+            "--no-language-extensions",
+        ),
+        *("--beta-features", "--no-beta-features", "--save-params"),
+    )
+)
+ELSEWHERE = {
+    "--config-file": "Settings are read from samconfig.toml only. Add an environment to it: ARGS='--config-env NAME'.",
+    **dict.fromkeys(("-t", "--template", "--template-file"), "What was built from template.yaml is deployed."),
+}
+SAVED_ELSEWHERE = ("template", "template_file")
+NOW = {  # parameters of earlier versions, and the constant in place of each
+    "AcceptFirstEventSignature": "no",
+    "AllowIdRetention": "no",
+    "DataManagerDspAccountId": "DataManagerAccountId",
+    "ErasureAlarmDays": "4",
+    "JobsConcurrency": "MaximumConcurrency",
+    "LiteralEmail": "no",
+    "LogLevel": "INFO",
+    "MatchRateFallPercent": "30",
+    "MaxRecordsPerUpload": "6,000",
+    "MaxUploadBytes": "1,000,000",
+    "MembershipShards": "8",
+    "OrderingGuard": "yes",
+    "SilentDays": "4",
+}
+# NAME=VALUE of which SAM reads all: between spaces, with quotes around the whole value, or without a backslash or `"`.
+VALUE = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'\\][^\s"\\]*"""
+PARAMETER = re.compile(rf"(?:ParameterKey=(\w+),ParameterValue|(\w+))=({VALUE})(?: +(?=\S)|$)")
+NAMES = re.compile(r"(?:^|\s)(?:ParameterKey=)?(\w+)(?==|,ParameterValue=)")
+CUT = (
+    "Without quotes of its own, SAM cuts a value at a space and ignores an empty one: see the value of {name}. Write "
+    'ARGS="--parameter-overrides \'{name}=\\"VALUE\\"\'", or in samconfig.toml: '
+    "parameter_overrides = '{name}=\"VALUE\"'."
+)
+UNCHECKED = (
+    "SAM would read {what}, whose names nobody checks here, and would leave out a misspelt one. Write NAME=VALUE in "
+    "ARGS, or in parameter_overrides of samconfig.toml."
+)
+MIXED = "SAM would leave out what does not begin with ParameterKey= beside what does. Write NAME=VALUE for each."
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Choices of the arguments and samconfig.toml; None if left to the environment."""
+
+    region: str | None
+    profile: str | None
+    stack: str
+    guided: bool
+    parameters: Mapping[str, str] = field(default_factory=dict)  # given or saved values
+    disable_rollback: bool = False
+
+
+class CannotDeploy(Exception):
+    """Nothing was built or changed. The message says what is missing, and the remedy."""
+
+
+def read_target(arguments: Sequence[str]) -> Target:
+    """Read the arguments and this clone's samconfig.toml.
+
+    Raises:
+        CannotDeploy: SAM would read something else than these, or less.
+    """
+    if "SAM_TEMPLATE_FILE" in os.environ:
+        raise CannotDeploy(f"Unset SAM_TEMPLATE_FILE. {ELSEWHERE['--template']}")
+    try:
+        config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CannotDeploy(f"samconfig.toml cannot be read: {error}") from None
+    return target(arguments, config)
+
+
+def target(arguments: Sequence[str], config: Mapping[str, Any]) -> Target:
+    """Read the arguments of `sam deploy` as SAM does: samconfig.toml has the defaults. Raises CannotDeploy."""
+    given = _given(arguments)
+    saved = _saved(config, given.get("--config-env", ["default"])[-1])
+    chosen: dict[str, str | None] = {}
+    for option in ("--region", "--profile", "--stack-name"):
+        value = given[option][0] if option in given else saved.get(option[2:].replace("-", "_"))
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            raise CannotDeploy(f"{option} is empty, or is not a string in samconfig.toml. Give one.")
+        chosen[option] = value
+    guided = bool({"--guided", "-g"} & given.keys()) or _is_on(saved.get("guided"))
+    stack = chosen["--stack-name"] or ("sam-app" if guided else None)  # which SAM offers
+    if stack is None:
+        raise CannotDeploy("No stack is named. Give --stack-name, or stack_name in samconfig.toml.")
+    without_rollback = {"--disable-rollback": True, "--no-disable-rollback": False}
+    said = [without_rollback[each] for each in given if each in without_rollback]
+    return Target(
+        region=chosen["--region"],
+        profile=chosen["--profile"],
+        stack=stack,
+        guided=guided,
+        parameters=_declared(_values(given.get("--parameter-overrides", saved.get("parameter_overrides", [])))),
+        disable_rollback=said[-1] if said else _is_on(saved.get("disable_rollback")),
+    )
+
+
+def _is_on(value: Any) -> bool:
+    return str(value).lower() in ("true", "t", "1", "yes", "y", "on")  # what SAM takes for true, also in quotes
+
+
+def _given(arguments: Sequence[str]) -> dict[str, list[str]]:
+    """Return the words of each option, the last one's of those that are repeated, as SAM does; in their order."""
+    given: dict[str, list[str]] = {}
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        option, is_joined, joined = word.partition("=")
+        if remedy := ELSEWHERE.get(option, ELSEWHERE["-t"] if word.startswith("-t") else ""):
+            raise CannotDeploy(f"{option} is not possible here. {remedy}")
+        if option in FLAGS and not is_joined:
+            values: list[str] = []
+        elif option not in FLAGS and re.match("--.", option):
+            values = [joined] if is_joined else []
+            while words and not words[0].startswith("-") and not (values and option in READ):
+                values.append(words.pop(0))
+        else:
+            raise CannotDeploy(f"SAM would leave out {word}, which is not an option or not its value.")
+        if not values and option not in FLAGS:
+            raise CannotDeploy(f"{option} has no value here, or this guard does not know it.")
+        given.pop(option, None)
+        given[option] = values
+    return given
+
+
+def _saved(config: Mapping[str, Any], environment: str) -> dict[str, Any]:
+    """Return what samconfig.toml has for `sam deploy` in an environment."""
+    known = [name for name, each in config.items() if isinstance(each, dict)]
+    if environment not in known:
+        raise CannotDeploy(f"samconfig.toml has no environment {environment}. It has: {', '.join(known)}.")
+    saved: dict[str, Any] = {}
+    for section in ("global", "deploy"):
+        table: Any = config[environment].get(section, {})
+        values = table.get("parameters", {}) if isinstance(table, dict) else None
+        if not isinstance(values, dict):
+            raise CannotDeploy(f"samconfig.toml has no table [{environment}.{section}.parameters].")
+        saved |= values
+    if elsewhere := [name for name in SAVED_ELSEWHERE if name in saved]:
+        raise CannotDeploy(f"Remove {elsewhere[0]} from samconfig.toml. {ELSEWHERE['--template']}")
+    return saved
+
+
+def _values(overrides: Any) -> dict[str, str]:
+    """Read `Name=value Other=value`, as one string, a list or a table. Raises CannotDeploy if SAM would read less."""
+    if isinstance(overrides, Mapping):
+        return {name: _value_of(name, value) for name, value in overrides.items()}
+    if isinstance(overrides, str):
+        return _parsed(overrides.lstrip().rstrip("\n"))
+    if not isinstance(overrides, Sequence):
+        raise CannotDeploy("parameter_overrides in samconfig.toml is not a string, a list or a table.")
+    values: dict[str, str] = {}
+    for each in overrides:
+        values |= _values(each)
+    return values
+
+
+def _value_of(name: str, value: Any) -> str:
+    """Read the value of a table: SAM joins lists, and writes what is not a string in Python's way."""
+    if isinstance(value, list):
+        return ",".join(_value_of(name, each) for each in value if each != "")
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise CannotDeploy(f"Write the value of {name} in samconfig.toml in quotes.")
+    return _unquoted(str(value))
+
+
+def _parsed(written: str) -> dict[str, str]:
+    """Read one string, of which nothing may be left over."""
+    if unchecked := re.search(r"""(?:^|\s)(file://|(?:ParameterKey=)?["']\w+["'](?:=|,ParameterValue=))""", written):
+        raise CannotDeploy(UNCHECKED.format(what="the file" if unchecked[1] == "file://" else "names in quotes"))
+    values: dict[str, str] = {}
+    forms = set()
+    end = 0
+    while end < len(written):
+        found = PARAMETER.match(written, end)
+        if not found or "ParameterKey=" in found[3]:
+            names = [each[1] for each in NAMES.finditer(written) if each.start() <= end] or ["parameter_overrides"]
+            raise CannotDeploy(CUT.format(name=names[-1]))
+        forms.add(bool(found[1]))
+        values[found[1] or found[2]] = _unquoted(found[3])
+        end = found.end()
+    if len(forms) > 1:
+        raise CannotDeploy(MIXED)
+    return values
+
+
+def _unquoted(value: str) -> str:
+    """Remove the quotes around a value, and the backslashes that SAM removes in it."""
+    if value and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]
+    return value.replace("\\ ", " ").replace('\\"', '"').replace("\\'", "'")
+
+
+def _declared(given: dict[str, str]) -> dict[str, str]:
+    """Return the parameters. Raises CannotDeploy if the template lacks one, which SAM would silently leave out."""
+    declared = read_document()["Parameters"]
+    if faults := [_fault(name, declared) for name in sorted(given.keys() - declared)]:
+        raise CannotDeploy(f"{' '.join(faults)} Correct ARGS, or parameter_overrides in samconfig.toml.")
+    return given
+
+
+def _fault(name: str, declared: Iterable[str]) -> str:
+    if name in NOW:
+        return f"{name} is no longer a parameter: {NOW[name]} applies."
+    near = [f" Is it {each}?" for each in get_close_matches(name, declared, 1)]
+    return f"No parameter {name}.{''.join(near)}"
