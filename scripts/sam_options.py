@@ -16,7 +16,9 @@ from typing import Any
 from local.template import read_document
 
 ROOT = Path(__file__).resolve().parent.parent
-READ = ("--region", "--profile", "--stack-name", "--config-env")  # one value each
+DEFAULT_TEMPLATE = "template.yaml"
+TEMPLATE = ("--template-file", "--template", "-t")
+READ = ("--region", "--profile", "--stack-name", "--config-env", *TEMPLATE)  # one value each
 FLAGS = frozenset(
     (
         *("--guided", "-g", "--debug", "--express", "--no-express", "--force-upload", "--help", "--use-json"),
@@ -32,11 +34,13 @@ FLAGS = frozenset(
         *("--beta-features", "--no-beta-features", "--save-params"),
     )
 )
-ELSEWHERE = {
-    "--config-file": "Settings are read from samconfig.toml only. Add an environment to it: ARGS='--config-env NAME'.",
-    **dict.fromkeys(("-t", "--template", "--template-file"), "What was built from template.yaml is deployed."),
+ELSEWHERE = "{0} is not possible here. Settings are read from samconfig.toml: give {1}."
+INSTEAD = {
+    "--config-file": "--config-env, and add an environment of that name",
+    "SAM_TEMPLATE_FILE": "--template-file",
+    "template": "--template-file",
+    "template_file": "--template-file",
 }
-SAVED_ELSEWHERE = ("template", "template_file")
 NOW = {  # parameters of earlier versions, and the constant in place of each
     "AcceptFirstEventSignature": "no",
     "AllowIdRetention": "no",
@@ -85,21 +89,23 @@ class CannotDeploy(Exception):
 
 
 def read_target(arguments: Sequence[str]) -> Target:
-    """Read the arguments and this clone's samconfig.toml.
+    """Read the arguments, and the samconfig.toml that SAM reads: beside the template.
 
     Raises:
         CannotDeploy: SAM would read something else than these, or less.
     """
     if "SAM_TEMPLATE_FILE" in os.environ:
-        raise CannotDeploy(f"Unset SAM_TEMPLATE_FILE. {ELSEWHERE['--template']}")
+        raise _elsewhere("SAM_TEMPLATE_FILE")
+    given = _given(arguments)
+    template = ROOT / [DEFAULT_TEMPLATE, *(words[0] for option, words in given.items() if option in TEMPLATE)][-1]
     try:
-        config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+        config = tomllib.loads((template.parent / "samconfig.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CannotDeploy(f"samconfig.toml cannot be read: {error}") from None
-    return target(arguments, config)
+        raise CannotDeploy(f"samconfig.toml cannot be read beside the template: {error}") from None
+    return target(arguments, config, template)
 
 
-def target(arguments: Sequence[str], config: Mapping[str, Any]) -> Target:
+def target(arguments: Sequence[str], config: Mapping[str, Any], template: Path = ROOT / DEFAULT_TEMPLATE) -> Target:
     """Read the arguments of `sam deploy` as SAM does: samconfig.toml has the defaults. Raises CannotDeploy."""
     given = _given(arguments)
     saved = _saved(config, given.get("--config-env", ["default"])[-1])
@@ -120,9 +126,15 @@ def target(arguments: Sequence[str], config: Mapping[str, Any]) -> Target:
         profile=chosen["--profile"],
         stack=stack,
         guided=guided,
-        parameters=_declared(_values(given.get("--parameter-overrides", saved.get("parameter_overrides", [])))),
+        parameters=_declared(
+            _values(given.get("--parameter-overrides", saved.get("parameter_overrides", []))), template
+        ),
         disable_rollback=said[-1] if said else _is_on(saved.get("disable_rollback")),
     )
+
+
+def _elsewhere(name: str) -> CannotDeploy:
+    return CannotDeploy(ELSEWHERE.format(name, INSTEAD[name]))
 
 
 def _is_on(value: Any) -> bool:
@@ -136,11 +148,11 @@ def _given(arguments: Sequence[str]) -> dict[str, list[str]]:
     while words:
         word = words.pop(0)
         option, is_joined, joined = word.partition("=")
-        if remedy := ELSEWHERE.get(option, ELSEWHERE["-t"] if word.startswith("-t") else ""):
-            raise CannotDeploy(f"{option} is not possible here. {remedy}")
+        if option in INSTEAD:
+            raise _elsewhere(option)
         if option in FLAGS and not is_joined:
             values: list[str] = []
-        elif option not in FLAGS and re.match("--.", option):
+        elif option not in FLAGS and (re.match("--.", option) or word == "-t"):
             values = [joined] if is_joined else []
             while words and not words[0].startswith("-") and not (values and option in READ):
                 values.append(words.pop(0))
@@ -165,8 +177,8 @@ def _saved(config: Mapping[str, Any], environment: str) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise CannotDeploy(f"samconfig.toml has no table [{environment}.{section}.parameters].")
         saved |= values
-    if elsewhere := [name for name in SAVED_ELSEWHERE if name in saved]:
-        raise CannotDeploy(f"Remove {elsewhere[0]} from samconfig.toml. {ELSEWHERE['--template']}")
+    for name in saved.keys() & INSTEAD:
+        raise _elsewhere(name)
     return saved
 
 
@@ -220,9 +232,9 @@ def _unquoted(value: str) -> str:
     return value.replace("\\ ", " ").replace('\\"', '"').replace("\\'", "'")
 
 
-def _declared(given: dict[str, str]) -> dict[str, str]:
+def _declared(given: dict[str, str], template: Path) -> dict[str, str]:
     """Return the parameters. Raises CannotDeploy if the template lacks one, which SAM would silently leave out."""
-    declared = read_document()["Parameters"]
+    declared = read_document(template)["Parameters"] if given else {}
     if faults := [_fault(name, declared) for name in sorted(given.keys() - declared)]:
         raise CannotDeploy(f"{' '.join(faults)} Correct ARGS, or parameter_overrides in samconfig.toml.")
     return given

@@ -80,10 +80,10 @@ OVERRIDES = "--parameter-overrides"
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("--config-file other.toml", "--config-file is not possible here. Settings are read from samconfig.toml only"),
+        ("--config-file other.toml", "--config-file is not possible here. Settings are read from samconfig.toml: give"),
         ("--config-file=samconfig.toml", "--config-file is not possible here"),
-        ("-t other.yaml", "-t is not possible here. What was built"),
-        ("--template=other.yaml", "--template is not possible here. What was built"),
+        ("-tother.yaml", "leave out -tother.yaml"),
+        ("--template-file", "--template-file has no value here"),
         ("--config-env version", "no environment version. It has: default, staging"),
         ("--config-env=", "no environment . It has"),
         ("--config-env", "--config-env has no value here"),
@@ -121,7 +121,7 @@ def test_what_sam_would_leave_out_or_read_elsewhere_is_refused(arguments: str, s
     [
         ({"stack_name": 5}, "--stack-name is empty"),
         ({"region": ""}, "--region is empty"),
-        ({"template_file": "other.yaml"}, "Remove template_file from samconfig.toml"),
+        ({"template_file": "other.yaml"}, "template_file is not possible here."),
         ({"parameter_overrides": 5}, "not a string, a list or a table"),
         ({"parameter_overrides": {"Enabled": True}}, "the value of Enabled in samconfig.toml in quotes"),
         ({"parameter_overrides": {"$include": "p.toml"}}, "No parameter $include"),
@@ -169,8 +169,22 @@ def test_a_stack_that_is_named_nowhere_is_not_guessed() -> None:
 
 def test_a_template_named_by_the_environment_is_not_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAM_TEMPLATE_FILE", "other.yaml")
-    with pytest.raises(CannotDeploy, match=r"Unset SAM_TEMPLATE_FILE\."):
+    with pytest.raises(CannotDeploy, match=r"SAM_TEMPLATE_FILE is not possible here\."):
         read_target([])
+
+
+@pytest.mark.parametrize("option", ["-t", "--template", "--template-file"])
+def test_settings_and_parameters_are_those_beside_and_in_the_template(tmp_path: Path, option: str) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("Parameters: {Name: {Type: String}}\n", encoding="utf-8")
+    with pytest.raises(CannotDeploy, match=r"cannot be read beside the template"):
+        read_target([option, str(other)])
+    config = tmp_path / "samconfig.toml"
+    config.write_text('[default.deploy.parameters]\nstack_name = "beside"\n', encoding="utf-8")
+    chosen = read_target([option, str(other), "--parameter-overrides", "Name=x"])
+    assert (chosen.stack, chosen.parameters) == ("beside", {"Name": "x"})
+    with pytest.raises(CannotDeploy, match="No parameter BatchWindow"):
+        read_target([option, str(other), "--parameter-overrides", "BatchWindow=60"])
 
 
 @pytest.mark.parametrize("text", [None, "version = ", "\ufeffversion = 0.1"])
