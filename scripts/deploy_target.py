@@ -14,7 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError, ProfileNotFound
 
 from local.template import read_document
-from scripts.sam_options import NOW, CannotDeploy, Target, read_target
+from scripts.parameter_overrides import NOW, CannotDeploy
+from scripts.sam_options import Target, read_target
 
 UPDATABLE = (
     "CREATE_COMPLETE",

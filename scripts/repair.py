@@ -13,7 +13,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from scripts.deploy_target import cloudformation, describe
-from scripts.sam_options import CannotDeploy, read_target
+from scripts.parameter_overrides import CannotDeploy
+from scripts.sam_options import read_target
 from scripts.stack_policy import HOLDING
 
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")  # in the reason of a change set without any

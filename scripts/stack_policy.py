@@ -13,7 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.template import read_document
 from scripts.deploy_target import cloudformation
-from scripts.sam_options import CannotDeploy, read_target
+from scripts.parameter_overrides import CannotDeploy
+from scripts.sam_options import read_target
 
 HOLDING = ("AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::SQS::Queue")  # hold what no deployment restores
 NO_STACK = ("does not exist", "REVIEW_IN_PROGRESS", "specify a region")  # the last one of --guided, which asks for it

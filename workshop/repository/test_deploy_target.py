@@ -26,7 +26,8 @@ from audience_sync.operations.audience_trends import MATCH_RATE_FALL, SILENT_DAY
 from local.template import read_document
 from scripts import publish, repair, stack_policy
 from scripts.deploy_target import BECOMES, describe
-from scripts.sam_options import NOW, ROOT, CannotDeploy, Target, read_target, target
+from scripts.parameter_overrides import NOW, CannotDeploy
+from scripts.sam_options import ROOT, Target, read_target, target
 from tests.support.servers import serve
 
 CONFIG: dict[str, Any] = {

@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from local.template import ROOT, read_document
 from scripts.last_release import BEFORE_THE_FIRST, built, main, releases, tags
-from scripts.sam_options import NOW
+from scripts.parameter_overrides import NOW
 from workshop.repository.aws_reference import replacing
 
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

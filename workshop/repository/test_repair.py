@@ -7,8 +7,8 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
+from scripts.parameter_overrides import CannotDeploy
 from scripts.repair import repair
-from scripts.sam_options import CannotDeploy
 
 ARN = "arn:aws:cloudformation:eu-west-1:123456789012:changeSet/repair-1/1"
 TAGS = [{"Key": "version", "Value": "0.1.0"}]
