@@ -107,7 +107,7 @@ def _unquoted(value: str) -> str:
 
 def _declared(given: dict[str, str], template: Path) -> dict[str, str]:
     """Return the parameters. Raises CannotDeploy if the template lacks one, which SAM would silently leave out."""
-    declared = read_document(template)["Parameters"] if given else {}
+    declared = read_document(template).get("Parameters", {}) if given else {}
     if faults := [_fault(name, declared) for name in sorted(given.keys() - declared)]:
         raise CannotDeploy(f"{' '.join(faults)} Correct ARGS, or parameter_overrides in samconfig.toml.")
     return given

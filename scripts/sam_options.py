@@ -19,19 +19,10 @@ DEFAULT_TEMPLATE = "template.yaml"
 TEMPLATE = ("--template-file", "--template", "-t")
 READ = ("--region", "--profile", "--stack-name", "--config-env", *TEMPLATE)  # one value each
 FLAGS = frozenset(
-    (
-        *("--guided", "-g", "--debug", "--express", "--no-express", "--force-upload", "--help", "--use-json"),
-        *("--confirm-changeset", "--no-confirm-changeset", "--no-execute-changeset", "--no-progressbar"),
-        *("--fail-on-empty-changeset", "--no-fail-on-empty-changeset", "--disable-rollback", "--no-disable-rollback"),
-        *(
-            "--resolve-s3",
-            "--no-resolve-s3",
-            "--resolve-image-repos",
-            "--language-extensions",
-            "--no-language-extensions",
-        ),
-        *("--beta-features", "--no-beta-features", "--save-params"),
-    )
+    """--guided -g --debug --help --express --no-express --force-upload --use-json --save-params --no-progressbar
+    --confirm-changeset --no-confirm-changeset --no-execute-changeset --fail-on-empty-changeset
+    --no-fail-on-empty-changeset --disable-rollback --no-disable-rollback --resolve-s3 --no-resolve-s3
+    --resolve-image-repos --language-extensions --no-language-extensions --beta-features --no-beta-features""".split()
 )
 ELSEWHERE = "{0} is not possible here. Settings are read from samconfig.toml: give {1}."
 INSTEAD = {
@@ -64,6 +55,8 @@ def read_target(arguments: Sequence[str]) -> Target:
         raise _elsewhere("SAM_TEMPLATE_FILE")
     given = _given(arguments)
     template = ROOT / [DEFAULT_TEMPLATE, *(words[0] for option, words in given.items() if option in TEMPLATE)][-1]
+    if not template.is_file():
+        raise CannotDeploy(f"There is no template {template}.")
     try:
         config = tomllib.loads((template.parent / "samconfig.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

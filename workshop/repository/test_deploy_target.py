@@ -177,6 +177,8 @@ def test_a_template_named_by_the_environment_is_not_deployed(monkeypatch: pytest
 @pytest.mark.parametrize("option", ["-t", "--template", "--template-file"])
 def test_settings_and_parameters_are_those_beside_and_in_the_template(tmp_path: Path, option: str) -> None:
     other = tmp_path / "other.yaml"
+    with pytest.raises(CannotDeploy, match="There is no template"):
+        read_target([option, str(other)])
     other.write_text("Parameters: {Name: {Type: String}}\n", encoding="utf-8")
     with pytest.raises(CannotDeploy, match=r"cannot be read beside the template"):
         read_target([option, str(other)])
@@ -193,6 +195,7 @@ def test_a_samconfig_that_cannot_be_read_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None
 ) -> None:
     monkeypatch.setattr("scripts.sam_options.ROOT", tmp_path)
+    (tmp_path / "template.yaml").touch()
     if text is not None:
         (tmp_path / "samconfig.toml").write_text(text, encoding="utf-8")
     with pytest.raises(CannotDeploy, match=r"samconfig\.toml cannot be read"):
