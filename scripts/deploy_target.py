@@ -3,15 +3,10 @@
 python -m scripts.deploy_target ARGUMENTS OF sam deploy...
 """
 
-import argparse
+import json
 import os
-import re
 import sys
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from difflib import get_close_matches
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import boto3
@@ -19,8 +14,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError, ProfileNotFound
 
 from local.template import read_document
+from scripts.parameter_overrides import NOW, CannotDeploy
+from scripts.sam_options import Target, read_target
 
-ROOT = Path(__file__).resolve().parent.parent
 UPDATABLE = (
     "CREATE_COMPLETE",
     "UPDATE_COMPLETE",
@@ -44,30 +40,6 @@ REMEDIES = {
     "CREATE_FAILED": UNFINISHED,
     "UPDATE_FAILED": UNFINISHED,
 }
-# A name, its value, and what SAM drops behind it: without quotes of its own, a value ends at the first space.
-PARAMETER = re.compile(
-    r"""(?<!\S)(\w+)=("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"]*)((?: +(?=\n)|\s+[^\s=]+(?!\S))*)"""
-)
-CUT = (
-    "Without quotes of its own, SAM cuts a value at a space and ignores an empty one: see the value of {name}. Write "
-    'ARGS="--parameter-overrides \'{name}=\\"VALUE\\"\'", or in samconfig.toml: '
-    "parameter_overrides = '{name}=\"VALUE\"'."
-)
-NOW = {  # parameters of earlier versions, and the constant in place of each
-    "AcceptFirstEventSignature": "no",
-    "AllowIdRetention": "no",
-    "DataManagerDspAccountId": "DataManagerAccountId",
-    "ErasureAlarmDays": "4",
-    "JobsConcurrency": "MaximumConcurrency",
-    "LiteralEmail": "no",
-    "LogLevel": "INFO",
-    "MatchRateFallPercent": "30",
-    "MaxRecordsPerUpload": "6,000",
-    "MaxUploadBytes": "1,000,000",
-    "MembershipShards": "8",
-    "OrderingGuard": "yes",
-    "SilentDays": "4",
-}
 BECOMES = {  # those whose other values a stack may have in use: what becomes of it
     "AcceptFirstEventSignature": "Batches that are signed over their first event, without an event key, get a 401, and "
     "Segment does not send them again. Have the mapping send the key in a header.",
@@ -75,89 +47,9 @@ BECOMES = {  # those whose other values a stack may have in use: what becomes of
     "off, and re-sync the audiences in Segment afterwards.",
     "AllowIdRetention": "Segment can create no dataset whose hashes Amazon keeps; audience-sync audiences create can.",
 }
-UNCHECKED = (
-    "SAM would read {what}, whose names nobody checks here, and would leave out a misspelt one. Write NAME=VALUE in "
-    "ARGS, or in parameter_overrides of samconfig.toml."
-)
 CALLS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})  # seconds
+ACCOUNTS = ("amzn1.ads1.ma1.", "ENTITY")  # ids of manager and DSP accounts, which go in different headers
 GUIDED_REGION = "us-east-1"  # of the credentials' account; `sam deploy --guided` asks for the stack's region
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Choices of the arguments and samconfig.toml; None if left to the environment."""
-
-    region: str | None
-    profile: str | None
-    stack: str
-    guided: bool
-    parameters: Mapping[str, str] = field(default_factory=dict)  # given or saved values
-    disable_rollback: bool = False
-
-
-class CannotDeploy(Exception):
-    """Nothing was built or changed. The message says what is missing, and the remedy."""
-
-
-def target(arguments: Sequence[str], config: Mapping[str, Any]) -> Target:
-    """Read the arguments of `sam deploy` as SAM does: samconfig.toml has the defaults.
-
-    Raises:
-        CannotDeploy: samconfig.toml has no environment of this name.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for option in ("--region", "--profile", "--stack-name"):
-        parser.add_argument(option)
-    parser.add_argument("--config-env", default="default")
-    parser.add_argument("--guided", "-g", action="store_true")
-    parser.add_argument("--disable-rollback", action="store_true")
-    parser.add_argument("--parameter-overrides", nargs="*")
-    given, _ = parser.parse_known_args(list(arguments))
-    if given.config_env not in config:
-        environments = ", ".join(name for name in config if isinstance(config[name], dict))
-        raise CannotDeploy(f"samconfig.toml has no environment {given.config_env}. It has: {environments}.")
-    sections = config[given.config_env]
-    saved = {
-        key: value
-        for section in ("global", "deploy")
-        for key, value in sections.get(section, {}).get("parameters", {}).items()
-    }
-    return Target(
-        region=given.region or saved.get("region"),
-        profile=given.profile or saved.get("profile"),
-        stack=given.stack_name or saved.get("stack_name", "audience-sync"),
-        guided=given.guided,
-        parameters=_values(given.parameter_overrides or saved.get("parameter_overrides", [])),
-        disable_rollback=given.disable_rollback or bool(saved.get("disable_rollback")),
-    )
-
-
-def _values(overrides: str | Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
-    """Read `Name=value Other=value`, as one string, a list or a table. Raises CannotDeploy if SAM would read less."""
-    if isinstance(overrides, Mapping):
-        return _declared({name: str(value) for name, value in overrides.items()})
-    written = overrides if isinstance(overrides, str) else "".join(f"{word}\n" for word in overrides)
-    if unchecked := re.search(r"""(?<!\S)(file://|["']\w+["']=)""", written):
-        raise CannotDeploy(UNCHECKED.format(what="the file" if unchecked[1] == "file://" else "names in quotes"))
-    found = PARAMETER.findall(written.replace("ParameterKey=", "").replace(",ParameterValue=", "="))
-    for name in [name for name, value, dropped in found if dropped or not value]:
-        raise CannotDeploy(CUT.format(name=name))
-    return _declared({name: value[1:-1] if value[0] in "\"'" else value for name, value, _ in found})
-
-
-def _declared(given: dict[str, str]) -> dict[str, str]:
-    """Return the parameters. Raises CannotDeploy if the template lacks one, which SAM would silently leave out."""
-    declared = read_document()["Parameters"]
-    if faults := [_fault(name, declared) for name in sorted(given.keys() - declared)]:
-        raise CannotDeploy(f"{' '.join(faults)} Correct ARGS, or parameter_overrides in samconfig.toml.")
-    return given
-
-
-def _fault(name: str, declared: Iterable[str]) -> str:
-    if name in NOW:
-        return f"{name} is no longer a parameter: {NOW[name]} applies."
-    near = [f" Is it {each}?" for each in get_close_matches(name, declared, 1)]
-    return f"No parameter {name}.{''.join(near)}"
 
 
 def describe(chosen: Target, environment: Mapping[str, str]) -> str:
@@ -191,10 +83,10 @@ def describe(chosen: Target, environment: Mapping[str, str]) -> str:
             f"AWS does not answer in {region or GUIDED_REGION} ({type(error).__name__}). "
             "Check the network, the name of the region and, with SSO, sign in again."
         ) from None
-    if region:
-        _refuse_stack(session.client("cloudformation", region_name=region, config=CALLS), chosen)
+    _refuse_account(chosen.parameters)
+    note = _refuse_stack(session, region, chosen) if region else ""
     where = f"in {region}" if region else "in the region that SAM asks for"
-    return f"The stack is {chosen.stack}, in the account {account['Account']}, {where}."
+    return f"The stack is {chosen.stack}, in the account {account['Account']}, {where}.{note}"
 
 
 def cloudformation(chosen: Target) -> Any:
@@ -203,12 +95,48 @@ def cloudformation(chosen: Target) -> Any:
     return session.client("cloudformation", config=CALLS)
 
 
-def _refuse_stack(cloudformation: Any, chosen: Target) -> None:
-    """Raise CannotDeploy if the deployment cannot update the existing stack, or would reset its parameters."""
+def _refuse_account(parameters: Mapping[str, str]) -> None:
+    """Raise CannotDeploy if Amazon would get the account of the datasets in the wrong header."""
+    account = parameters.get("DataManagerAccountId", "")
+    if account and not account.startswith(ACCOUNTS):
+        raise CannotDeploy(
+            f"DataManagerAccountId is neither a manager account's id, which begins with {ACCOUNTS[0]}, nor a DSP "
+            f"account's, which begins with {ACCOUNTS[1]}. Copy it from Amazon's console."
+        )
+
+
+def _refuse_mappings(session: boto3.Session, region: str, stack: Mapping[str, Any]) -> str:
+    """Raise CannotDeploy if events would be refused because of a stored mapping. Return a note if nobody can look."""
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+    if "AudienceTableName" not in outputs:
+        return ""  # the first deployment has not made one
+    table = session.client("dynamodb", region_name=region, config=CALLS)
     try:
-        (stack,) = cloudformation.describe_stacks(StackName=chosen.stack)["Stacks"]
+        row = table.get_item(TableName=outputs["AudienceTableName"], Key={"audienceId": {"S": "#mappings"}}).get("Item")
+    except (BotoCoreError, ClientError) as error:
+        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        return f" These credentials cannot tell ({code}): `audience-sync mappings show` must show no @liquid."
+    document = json.loads(row["document"]["S"]) if row else []
+    mappings = document["mappings"] if isinstance(document, dict) else document
+    if using := [each["name"] for each in mappings if '"@liquid":' in json.dumps(each)]:
+        raise CannotDeploy(
+            "Every event would get a 503, because @liquid is no longer possible, and these mappings use it: "
+            f"{', '.join(using)}. Write that part with @template, @if, @case or @replace, and apply it with "
+            "`audience-sync mappings apply`; then deploy."
+        )
+    return ""
+
+
+def _refuse_stack(session: boto3.Session, region: str, chosen: Target) -> str:
+    """Raise CannotDeploy if the deployment cannot update the existing stack, or would reset its parameters.
+
+    Returns a note about what nobody can look at with these credentials.
+    """
+    try:
+        stacks: Any = session.client("cloudformation", region_name=region, config=CALLS)
+        (stack,) = stacks.describe_stacks(StackName=chosen.stack)["Stacks"]
     except (BotoCoreError, ClientError):
-        return  # none, or not visible; SAM reports missing permissions
+        return ""  # none, or not visible; SAM reports missing permissions
     if remedy := _remedy(stack["StackStatus"], chosen):
         raise CannotDeploy(f"CloudFormation cannot update the stack {chosen.stack} ({stack['StackStatus']}). {remedy}")
     held = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
@@ -229,8 +157,9 @@ def _refuse_stack(cloudformation: Any, chosen: Target) -> None:
             f"{chosen.stack} would have no account of Ads Data Manager any more: DataManagerAccountId takes the id of "
             f"a DSP account as well. Also give DataManagerAccountId={dsp}."
         )
-    key = held.get("KmsKeyArn", "")
     updated = held | dict(chosen.parameters)
+    _refuse_account(updated)
+    key = held.get("KmsKeyArn", "")
     if key and key not in (updated["KmsKeyArn"], updated.get("PreviousKmsKeyArn")):
         raise CannotDeploy(
             "Messages in the queues are under the key that KmsKeyArn names now, and the functions could no longer read "
@@ -242,6 +171,7 @@ def _refuse_stack(cloudformation: Any, chosen: Target) -> None:
             f"{', '.join(changed)}. Deploy without --guided, which keeps them; set others with "
             "ARGS='--parameter-overrides NAME=VALUE'. For another stack: ARGS='--guided --stack-name NAME'."
         )
+    return _refuse_mappings(session, region, stack)
 
 
 def _remedy(status: str, chosen: Target) -> str | None:
@@ -267,9 +197,8 @@ def _changed(stack: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
 
 def main() -> None:
     """Print one sentence. Exit with 2 if deploying is impossible."""
-    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
     try:
-        sentence = describe(target(sys.argv[1:], config), os.environ)
+        sentence = describe(read_target(sys.argv[1:]), os.environ)
     except CannotDeploy as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)

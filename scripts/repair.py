@@ -6,14 +6,15 @@ python -m scripts.repair ARGUMENTS OF sam deploy...
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from scripts.deploy_target import ROOT, CannotDeploy, cloudformation, describe, target
+from scripts.deploy_target import cloudformation, describe
+from scripts.parameter_overrides import CannotDeploy
+from scripts.sam_options import read_target
 from scripts.stack_policy import HOLDING
 
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")  # in the reason of a change set without any
@@ -81,7 +82,7 @@ def _described(change: Mapping[str, Any]) -> str:
 def main() -> None:
     """Print the target and the outcome. Exit with 2 if nothing can be set back."""
     try:
-        chosen = target(sys.argv[1:], tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8")))
+        chosen = read_target(sys.argv[1:])
         sys.stdout.write(f"{describe(chosen, os.environ)}\n")
         outcome = repair(cloudformation(chosen), chosen.stack, input)
     except (CannotDeploy, BotoCoreError, ClientError) as error:

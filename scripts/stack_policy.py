@@ -6,14 +6,15 @@ python -m scripts.stack_policy [--free NAMES] ARGUMENTS OF sam deploy...
 import argparse
 import json
 import sys
-import tomllib
 from collections.abc import Sequence
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.template import read_document
-from scripts.deploy_target import ROOT, CannotDeploy, cloudformation, target
+from scripts.deploy_target import cloudformation
+from scripts.parameter_overrides import CannotDeploy
+from scripts.sam_options import read_target
 
 HOLDING = ("AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::SQS::Queue")  # hold what no deployment restores
 NO_STACK = ("does not exist", "REVIEW_IN_PROGRESS", "specify a region")  # the last one of --guided, which asks for it
@@ -38,12 +39,13 @@ def policy(freed: Sequence[str] = ()) -> str:
 
 def is_ours(body: str) -> bool:
     """Return whether a stack's policy is one of this script, of this version or an earlier one."""
-    statements: list[dict[str, Any]] = json.loads(body)["Statement"]
+    statements: Any = json.loads(body)["Statement"]
+    statements = statements if isinstance(statements, list) else [statements]  # JSON allows one without brackets
     return all(each == ALLOW or KEEP.items() <= each.items() for each in statements)
 
 
-def _freed(names: str) -> list[str]:
-    """Raises CannotDeploy for the name of anything else."""
+def _freed(names: str, *, guided: bool) -> list[str]:
+    """Raises CannotDeploy for the name of anything else, and if nobody knows of which stack."""
     resources = read_document()["Resources"]
     holding = [name for name, each in resources.items() if each["Type"] in HOLDING]
     if unknown := set(names.split()) - set(holding):
@@ -51,6 +53,8 @@ def _freed(names: str) -> list[str]:
             f"ALLOW_DATA_LOSS names the resources that the update may delete or replace, of {', '.join(holding)}; not "
             f"{', '.join(sorted(unknown))}."
         )
+    if names and guided:
+        raise CannotDeploy("With --guided, SAM asks for the stack. Leave it out to deploy with ALLOW_DATA_LOSS.")
     return names.split()
 
 
@@ -60,15 +64,15 @@ def main() -> None:
     parser.add_argument("--free", default="")
     given, arguments = parser.parse_known_args()
     try:
-        freed = _freed(given.free)
-        chosen = target(arguments, tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8")))
+        chosen = read_target(arguments)
+        freed = _freed(given.free, guided=chosen.guided)
         stacks = cloudformation(chosen)
         if is_ours(stacks.get_stack_policy(StackName=chosen.stack).get("StackPolicyBody") or policy()):
             stacks.set_stack_policy(StackName=chosen.stack, StackPolicyBody=policy(freed))
         else:
             sys.stderr.write(FOREIGN)
     except (CannotDeploy, BotoCoreError, ClientError) as error:
-        if not any(each in str(error) for each in NO_STACK):
+        if isinstance(error, CannotDeploy) or not any(each in str(error) for each in NO_STACK):
             sys.stderr.write(f"The stack policy is not set. If access is denied, see deployer-policy.json: {error}\n")
             sys.exit(2)
 

@@ -13,7 +13,7 @@ import pytest
 
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.operations.audit import HOUR
-from local.template import ROOT, Template
+from local.template import ROOT, Template, read_document
 from tests.functions.test_audit import DAY, FindingsHarness
 from tests.support.cloud import AUDIENCE, Cloud
 
@@ -52,10 +52,30 @@ def age(seconds: int) -> Values:
     return lambda second: float(second) if second % seconds == 0 else None
 
 
+def unstarted(queue: str, interval: int, *, polled: bool) -> dict[str, Values]:
+    """What SQS publishes of a queue whose function does not run, although a message arrives at regular times.
+
+    The age is of the oldest message that was received less than three times. Lambda receives a message again when its
+    visibility timeout ends, unless the event source is off or missing.
+    """
+    visibility: int = read_document()["Resources"][queue]["Properties"]["VisibilityTimeout"]
+
+    def oldest(second: int) -> float | None:
+        received_thrice = (second - 2 * visibility) // interval + 1 if polled and second >= 2 * visibility else 0
+        return float(max(0, second - received_thrice * interval)) if second % MINUTE == 0 else None
+
+    def received(second: int) -> float | None:
+        arrivals = range(0, second + 1, interval) if polled else ()
+        return sum((second - each) % visibility < MINUTE for each in arrivals) if second % MINUTE == 0 else None
+
+    return {f"ApproximateAgeOfOldestMessage {queue}": oldest, f"NumberOfMessagesReceived {queue}": received}
+
+
 WORKER, JOBS, EVENTS, AUDIT = ("WorkerFunction", "JobsFunction", "EventsFunction", "AuditFunction")
 # By the alarm that once heard it: the metrics that it publishes, by name, or by name and function.
 FAULTS: dict[str, dict[str, Values]] = {
-    "OldestMessageAge": {"ApproximateAgeOfOldestMessage": age(MINUTE)},
+    "OldestMessageAge": unstarted("ChangeQueue", MINUTE, polled=False),
+    "JobsStopped": unstarted("JobQueue", MINUTE, polled=False),
     "DeliveryStalled": {"OldestDeferredChangeAge": age(3 * MINUTE)},
     "RecordsRepeated": {"RecordsRepeated": every(MINUTE, 3), "ChangesDelivered": every(MINUTE, 7)},
     "DeadLetters": {"ApproximateNumberOfMessagesVisible": every(MINUTE)},
@@ -207,6 +227,52 @@ def test_a_fault_sets_off_the_alarm_of_its_row_within_its_time(
     alarms: dict[str, Alarm], fault: str, alarm: str, after: int
 ) -> None:
     assert alarms[alarm].heard_after(FAULTS[fault]) == after
+
+
+QUEUES = {
+    "WorkerFunction": ("ChangeQueue", "OldestMessageAge"),
+    "JobsFunction": ("JobQueue", "OldestMessageAge"),
+    "EventsFunction": ("EventsQueue", "OldestEventAge"),
+}
+STOPPED = {  # for want of requests or runs; off, throttled and missing look alike, and each is a row of the runbook
+    "IngestFunction": "IngestErrors",
+    "AudiencesFunction": "IngestErrors",
+    "RefreshFunction": "RefreshStopped",
+    "AuditFunction": "AuditStopped",
+    "RenewFunction": "RenewStopped",
+    "DatasetsFunction": "DatasetsStopped",
+}
+
+
+def test_it_is_heard_of_every_function_that_it_does_not_run() -> None:
+    functions = Template.load({"EventQueue": "yes", "DataManagerAccountId": "m"}).resources("AWS::Serverless::Function")
+    assert QUEUES.keys() | STOPPED.keys() == {*functions}
+    assert {*STOPPED.values()} <= {row[0] for row in ROWS}
+
+
+@pytest.mark.parametrize("function", QUEUES)
+@pytest.mark.parametrize("polled", [False, True], ids=["event source off or missing", "throttled or not allowed"])
+@pytest.mark.parametrize("interval", [MINUTE, 7 * MINUTE, LIMIT], ids=["busy", "quiet", "one message"])
+def test_a_function_behind_a_queue_that_does_not_run_sets_off_its_alarm(
+    alarms: dict[str, Alarm], function: str, interval: int, polled: bool
+) -> None:
+    queue, alarm = QUEUES[function]
+    assert alarms[alarm].heard_after(unstarted(queue, interval, polled=polled)) <= 100 * MINUTE
+
+
+def test_an_outage_at_amazon_is_heard_once_since_the_worker_is_started(alarms: dict[str, Alarm]) -> None:
+    outage = unstarted("ChangeQueue", MINUTE, polled=True) | {f"Invocations {WORKER}": every(MINUTE)}
+    assert alarms["OldestMessageAge"].heard_after(outage) == LIMIT
+    assert alarms["DeliveryStalled"].heard_after(outage | FAULTS["DeliveryStalled"]) == HOUR
+
+
+def test_single_changes_that_are_delivered_in_the_next_period_set_off_nothing(alarms: dict[str, Alarm]) -> None:
+    late = 20 * MINUTE - 30
+    single: dict[str, Values] = {
+        "NumberOfMessagesReceived ChangeQueue": lambda second: 1.0 if second % (40 * MINUTE) == late else None,
+        f"Invocations {WORKER}": lambda second: 1.0 if second % (40 * MINUTE) == late + 30 else None,
+    }
+    assert alarms["OldestMessageAge"].heard_after(single) == LIMIT
 
 
 @pytest.mark.parametrize(("fault", "finding", "after"), _heard_by(of_a_finding=True))

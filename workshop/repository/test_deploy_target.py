@@ -18,13 +18,16 @@ from aiohttp import web
 from moto import mock_aws
 from moto.backends import get_backend
 
+from audience_sync.aws.audience_table import MAPPINGS_KEY
 from audience_sync.aws.membership_rows import SHARDS
 from audience_sync.delivery.uploads import Limits
 from audience_sync.members.erasure.status import OVERDUE_AFTER
 from audience_sync.operations.audience_trends import MATCH_RATE_FALL, SILENT_DAYS
 from local.template import read_document
 from scripts import publish, repair, stack_policy
-from scripts.deploy_target import BECOMES, NOW, ROOT, CannotDeploy, Target, describe, target
+from scripts.deploy_target import BECOMES, describe
+from scripts.parameter_overrides import NOW, CannotDeploy
+from scripts.sam_options import ROOT, Target, read_target, target
 from tests.support.servers import serve
 
 CONFIG: dict[str, Any] = {
@@ -35,6 +38,13 @@ CONFIG: dict[str, Any] = {
     },
     "staging": {"global": {"parameters": {"stack_name": "audience-sync-staging"}}},
 }
+
+
+def saved(**values: object) -> dict[str, Any]:
+    """A samconfig.toml."""
+    return {"default": {"deploy": {"parameters": {"stack_name": "audience-sync"} | values}}}
+
+
 OPEN = Target(region=None, profile=None, stack="audience-sync", guided=False)
 HERE = Target(region="eu-west-1", profile=None, stack="audience-sync", guided=False)
 
@@ -62,6 +72,134 @@ HERE = Target(region="eu-west-1", profile=None, stack="audience-sync", guided=Fa
 )
 def test_arguments_override_samconfig_as_in_sam(arguments: list[str], expected: Target) -> None:
     assert target(arguments, CONFIG) == expected
+
+
+OVERRIDES = "--parameter-overrides"
+
+
+# Each was compared with what SAM 1.170 makes of it.
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--config-file other.toml", "--config-file is not possible here. Settings are read from samconfig.toml: give"),
+        ("--config-file=samconfig.toml", "--config-file is not possible here"),
+        ("-tother.yaml", "leave out -tother.yaml"),
+        ("--template-file", "--template-file has no value here"),
+        ("--config-env version", "no environment version. It has: default, staging"),
+        ("--config-env=", "no environment . It has"),
+        ("--config-env", "--config-env has no value here"),
+        ("staging", "leave out staging, which is not an option"),
+        ("--no-confirm-changeset staging", "leave out staging"),
+        ("--region eu-west-1 us-east-1", "leave out us-east-1"),
+        ("-- --stack-name b", "leave out --, which is not an option"),
+        ("-x", "leave out -x, which is not an option"),
+        ("--s3-prefix --stack-name b", "--s3-prefix has no value here"),
+        ("--stack-name=", "--stack-name is empty"),
+        ("--stack-name '' --guided", "--stack-name is empty"),
+        ("--guided=yes", "leave out --guided=yes"),
+        (f"{OVERRIDES} --guided", "--parameter-overrides has no value here"),
+        (
+            f"{OVERRIDES} 'ParameterKey=Region,ParameterValue=EU BatchWindow=60'",
+            "leave out what does not begin",
+        ),
+        (f"{OVERRIDES} 'ParameterKey=\"KmsKeyARN\",ParameterValue=x'", "SAM would read names in quotes"),
+        (
+            f"{OVERRIDES} 'ParameterKey=Region,ParameterValue=EU,ParameterKey=BatchWindow,ParameterValue=60'",
+            "of Region",
+        ),
+        (f"{OVERRIDES} 'Region=EU\nBatchWindow=60'", "see the value of Region"),
+        (f"{OVERRIDES} 'AudienceNamePrefix=a\"b\"'", "see the value of AudienceNamePrefix"),
+        (f"{OVERRIDES} 'AudienceNamePrefix=\"a\"b'", "see the value of AudienceNamePrefix"),
+    ],
+)
+def test_what_sam_would_leave_out_or_read_elsewhere_is_refused(arguments: str, said: str) -> None:
+    with pytest.raises(CannotDeploy, match=re.escape(said)):
+        target(shlex.split(arguments), CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"stack_name": 5}, "--stack-name is empty"),
+        ({"region": ""}, "--region is empty"),
+        ({"template_file": "other.yaml"}, "template_file is not possible here."),
+        ({"parameter_overrides": 5}, "not a string, a list or a table"),
+        ({"parameter_overrides": {"Enabled": True}}, "the value of Enabled in samconfig.toml in quotes"),
+        ({"parameter_overrides": {"$include": "p.toml"}}, "No parameter $include"),
+        ({"parameter_overrides": [["Region=EU"], [{"KmsKeyARN": "x"}]]}, "No parameter KmsKeyARN"),
+    ],
+)
+def test_what_sam_would_read_differently_in_samconfig_is_refused(values: dict[str, object], said: str) -> None:
+    with pytest.raises(CannotDeploy, match=re.escape(said)):
+        target([], saved(**values))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        pytest.param(
+            ["--parameter-overrides=Region=EU", "BatchWindow=60"], {"Region": "EU", "BatchWindow": "60"}, id="="
+        ),
+        pytest.param([OVERRIDES, "Region=EU", OVERRIDES, "BatchWindow=60"], {"BatchWindow": "60"}, id="the last"),
+        pytest.param([OVERRIDES, "AlarmEmail='a b'"], {"AlarmEmail": "a b"}, id="single quotes"),
+        pytest.param([OVERRIDES, r'AlarmEmail="a\"b"'], {"AlarmEmail": 'a"b'}, id="a quote in quotes"),
+    ],
+)
+def test_overrides_are_read_as_sam_reads_them(overrides: list[str], expected: dict[str, str]) -> None:
+    assert target(overrides, CONFIG).parameters == expected
+    assert target([], saved(parameter_overrides=[{"AllowedSources": ["1", "", 2]}])).parameters == {
+        "AllowedSources": "1,2"
+    }
+
+
+@pytest.mark.parametrize(("value", "expected"), [(True, True), ("true", True), ("false", False), (False, False)])
+def test_flags_in_samconfig_are_read_as_sam_reads_them(value: object, expected: bool) -> None:
+    chosen = target([], saved(guided=value, disable_rollback=value))
+    assert (chosen.guided, chosen.disable_rollback) == (expected, expected)
+    assert (
+        target(["--disable-rollback", "--no-disable-rollback"], saved(disable_rollback=value)).disable_rollback is False
+    )
+
+
+def test_a_stack_that_is_named_nowhere_is_not_guessed() -> None:
+    nowhere: dict[str, Any] = {"default": {}}
+    with pytest.raises(CannotDeploy, match="No stack is named"):
+        target([], nowhere)
+    assert target(["-g"], nowhere).stack == "sam-app", "which SAM offers"
+
+
+def test_a_template_named_by_the_environment_is_not_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAM_TEMPLATE_FILE", "other.yaml")
+    with pytest.raises(CannotDeploy, match=r"SAM_TEMPLATE_FILE is not possible here\."):
+        read_target([])
+
+
+@pytest.mark.parametrize("option", ["-t", "--template", "--template-file"])
+def test_settings_and_parameters_are_those_beside_and_in_the_template(tmp_path: Path, option: str) -> None:
+    other = tmp_path / "other.yaml"
+    with pytest.raises(CannotDeploy, match="There is no template"):
+        read_target([option, str(other)])
+    other.write_text("Parameters: {Name: {Type: String}}\n", encoding="utf-8")
+    with pytest.raises(CannotDeploy, match=r"cannot be read beside the template"):
+        read_target([option, str(other)])
+    config = tmp_path / "samconfig.toml"
+    config.write_text('[default.deploy.parameters]\nstack_name = "beside"\n', encoding="utf-8")
+    chosen = read_target([option, str(other), "--parameter-overrides", "Name=x"])
+    assert (chosen.stack, chosen.parameters) == ("beside", {"Name": "x"})
+    with pytest.raises(CannotDeploy, match="No parameter BatchWindow"):
+        read_target([option, str(other), "--parameter-overrides", "BatchWindow=60"])
+
+
+@pytest.mark.parametrize("text", [None, "version = ", "\ufeffversion = 0.1"])
+def test_a_samconfig_that_cannot_be_read_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None
+) -> None:
+    monkeypatch.setattr("scripts.sam_options.ROOT", tmp_path)
+    (tmp_path / "template.yaml").touch()
+    if text is not None:
+        (tmp_path / "samconfig.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(CannotDeploy, match=r"samconfig\.toml cannot be read"):
+        read_target([])
 
 
 def test_an_unknown_environment_is_reported_with_the_known_ones() -> None:
@@ -272,6 +410,58 @@ def test_the_notes_say_what_becomes_of_a_removed_value_as_make_deploy_does() -> 
     assert [name for name, becomes in BECOMES.items() if becomes.replace("`", "") not in guide] == []
 
 
+@pytest.mark.usefixtures("signed_in")
+def test_an_account_of_neither_form_is_refused_since_its_form_decides_the_header() -> None:
+    for account in ("amzn1.ads1.ma1.abc", "ENTITY1ABC", ""):
+        assert describe(replace(HERE, parameters={"DataManagerAccountId": account}), {})
+    with pytest.raises(CannotDeploy, match="neither a manager account's id, which begins with amzn1"):
+        describe(replace(HERE, parameters={"DataManagerAccountId": "ma1.abc"}), {})
+    created(DataManagerAccountId="ma1.abc")
+    with pytest.raises(CannotDeploy, match="neither a manager account's id"):
+        describe(HERE, {})
+
+
+def mapped(*mappings: dict[str, Any]) -> None:
+    """Create the stack with stored mappings."""
+    key = {"AttributeName": "audienceId", "AttributeType": "S"}
+    keys = {"AttributeDefinitions": [key], "KeySchema": [{"AttributeName": "audienceId", "KeyType": "HASH"}]}
+    table = {"Type": "AWS::DynamoDB::Table", "Properties": keys | {"BillingMode": "PAY_PER_REQUEST"}}
+    template = {"Resources": {"Table": table}, "Outputs": {"AudienceTableName": {"Value": {"Ref": "Table"}}}}
+    stacks: Any = boto3.client("cloudformation", "eu-west-1")
+    stacks.create_stack(StackName="audience-sync", TemplateBody=json.dumps(template))
+    name = stacks.describe_stack_resource(StackName="audience-sync", LogicalResourceId="Table")
+    table_name = name["StackResourceDetail"]["PhysicalResourceId"]
+    document = {"version": 1, "mappings": mappings}
+    row = {"audienceId": {"S": MAPPINGS_KEY}, "document": {"S": json.dumps(document)}}
+    boto3.client("dynamodb", "eu-west-1").put_item(TableName=table_name, Item=row)
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_a_stored_mapping_with_liquid_is_named_before_anything_is_deployed() -> None:
+    liquid = {"fields": {"email": {"@if": {"exists": "x", "then": {"@liquid": "{{ traits.email }}"}}}}}
+    mapped({"name": "Enter", "fields": {"email": "@liquid"}}, {"name": "Leave", "enabled": False} | liquid)
+    with pytest.raises(CannotDeploy, match=r"these mappings use it: Leave\. Write"):
+        describe(HERE, {})
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_mappings_without_liquid_can_be_updated_and_unreadable_ones_are_said_to_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mapped({"name": "Enter", "fields": {"email": {"@path": "$.traits.email"}}})
+    assert describe(HERE, {}).endswith("in eu-west-1.")
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response({"__type": "AccessDeniedException"}, status=400)
+
+    app = web.Application()
+    app.router.add_post("/", refuse)
+    with serve(lambda: app) as aws:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", aws.url)
+        told = describe(HERE, {})
+    assert told.endswith("cannot tell (AccessDeniedException): `audience-sync mappings show` must show no @liquid.")
+
+
 KEYS = [f"arn:aws:kms:eu-west-1:123456789012:key/{number}" for number in range(2)]
 
 
@@ -295,8 +485,7 @@ def test_a_key_is_not_changed_while_messages_under_it_would_become_unreadable(ke
     ],
 )
 def test_parameter_overrides_are_read_as_a_string_a_list_or_a_table(overrides: object) -> None:
-    config = {"default": {"deploy": {"parameters": {"parameter_overrides": overrides}}}}
-    assert target([], config).parameters == {"Region": "EU", "AlarmEmail": ""}
+    assert target([], saved(parameter_overrides=overrides)).parameters == {"Region": "EU", "AlarmEmail": ""}
 
 
 @pytest.mark.parametrize(
@@ -312,7 +501,7 @@ def test_parameter_overrides_are_read_as_a_string_a_list_or_a_table(overrides: o
 )
 def test_a_parameter_that_sam_would_leave_out_is_refused_with_its_name_or_constant(overrides: Any, said: str) -> None:
     with pytest.raises(CannotDeploy, match=said):
-        target([], {"default": {"deploy": {"parameters": {"parameter_overrides": overrides}}}})
+        target([], saved(parameter_overrides=overrides))
 
 
 def test_the_guide_to_updates_names_each_constant_in_place_of_a_parameter() -> None:
@@ -432,11 +621,29 @@ def test_data_of_something_unnamed_or_unknown_is_not_freed(
 
 
 @pytest.mark.usefixtures("signed_in")
-def test_a_stack_policy_of_somebody_else_stays(
+def test_nothing_is_freed_of_a_stack_that_sam_asks_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     created()
-    foreign = {"Statement": [stack_policy.ALLOW, stack_policy.ALLOW | {"Effect": "Deny", "Resource": "*"}]}
+    for arguments in (["--guided"], ["--config-file", "other.toml"]):
+        with pytest.raises(SystemExit):
+            set_policy(monkeypatch, "--free", "MembershipTable", *arguments)
+        assert "The stack policy is not set" in capsys.readouterr().err
+    assert "StackPolicyBody" not in boto3.client("cloudformation", "eu-west-1").get_stack_policy(
+        StackName="audience-sync"
+    )
+
+
+DENY = stack_policy.ALLOW | {"Effect": "Deny", "Resource": "*"}
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize("statement", [[stack_policy.ALLOW, DENY], DENY], ids=["a list", "one object"])
+def test_a_stack_policy_of_somebody_else_stays(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], statement: Any
+) -> None:
+    created()
+    foreign = {"Statement": statement}
     stacks = boto3.client("cloudformation", "eu-west-1")
     stacks.set_stack_policy(StackName="audience-sync", StackPolicyBody=json.dumps(foreign))
     assert set_policy(monkeypatch) == foreign["Statement"]

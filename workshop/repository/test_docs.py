@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from local.template import ROOT, read_document
-from scripts import deploy_target
+from scripts import sam_options
 from tests.support.command_lines import check_command_line
 from tests.support.markdown import DOCUMENTS, anchors, code, links, words
 from workshop.documents import GENERATED
@@ -123,7 +123,7 @@ def test_documented_files_modules_and_parameters_exist(document: Path) -> None:
         names = re.findall(r"^([A-Z][a-zA-Z]*[a-z])=\w", line)
         for written in re.findall(r"make deploy (ARGS=[^#;]*--parameter-overrides [^#;]*)", line.replace(" $*", "")):
             (arguments,) = shlex.split(written)
-            names += deploy_target.target(shlex.split(arguments.removeprefix("ARGS=")), {"default": {}}).parameters
+            names += sam_options.read_target(shlex.split(arguments.removeprefix("ARGS="))).parameters
         for name in names:
             missing += [] if name in read_document()["Parameters"] else [name]
     assert missing == []

@@ -14,8 +14,8 @@ import pytest
 from packaging.version import Version
 
 from local.template import ROOT, read_document
-from scripts.deploy_target import NOW
 from scripts.last_release import BEFORE_THE_FIRST, built, main, releases, tags
+from scripts.parameter_overrides import NOW
 from workshop.repository.aws_reference import replacing
 
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from scripts.deploy_target import CannotDeploy
+from scripts.parameter_overrides import CannotDeploy
 from scripts.repair import repair
 
 ARN = "arn:aws:cloudformation:eu-west-1:123456789012:changeSet/repair-1/1"

@@ -17,7 +17,7 @@ from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY,
 from audience_sync.aws.checkpoint import AUDIT, DATASETS, PUBLISHED, RENEWAL
 from audience_sync.aws.creation_locks import STALE_LOCK_AGE
 from audience_sync.aws.membership_rows import KEEP_EXIT, Sharding
-from audience_sync.aws.sqs import MAX_ENTRIES
+from audience_sync.aws.sqs import MAX_DELAY, MAX_ENTRIES
 from audience_sync.delivery.backoff import LONG_DELAY, MARK
 from audience_sync.delivery.gates.circuit_state import PARTITION as CIRCUITS
 from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES
@@ -214,7 +214,8 @@ def test_a_queue_has_one_policy_which_denies_requests_without_tls(queue: str) ->
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-BELIEVED = ("ChangeQueue", "JobQueue", "DeadLetterQueue")
+# Whoever may send events is believed about events; what these hold is believed to be the stack's own.
+BELIEVED = [name for name in _named("AWS::SQS::Queue") if RESOURCES[name].get("Condition") != "HasEventQueue"]
 OPERATORS = "arn:aws:iam::123456789012:role/audience-ops*"
 
 
@@ -843,10 +844,18 @@ def test_the_age_that_sqs_shows_is_not_the_only_one_watched_since_it_leaves_out_
     covering = {"OldestMessageAge": "DeliveryStalled", "OldestEventAge": "OldestEventAge"}
     assert covering.keys() == {each for each in ALARMS if "ApproximateAgeOfOldestMessage" in str(_watched(each))}
     assert all(any(metric["Namespace"] == NAMESPACE for metric in _watched(each)) for each in covering.values())
-    third_receive = (
-        2 * _properties("EventsQueue")["VisibilityTimeout"]
-    )  # seconds after the first; the most that it shows
-    assert _properties("OldestEventAge")["Threshold"] < third_receive
+
+
+@pytest.mark.parametrize("queue", ["ChangeQueue", "JobQueue", "EventsQueue"])
+def test_a_message_that_no_function_gets_is_received_in_each_period_of_its_alarm(queue: str) -> None:
+    alarm = _properties("OldestEventAge" if queue == "EventsQueue" else "OldestMessageAge")
+    (period,) = {each["MetricStat"]["Period"] for each in alarm["Metrics"] if "MetricStat" in each}
+    assert _properties(queue)["VisibilityTimeout"] < period
+
+
+def test_a_job_that_fails_twice_is_not_old_for_the_alarm() -> None:
+    longest = MAX_DELAY + 2 * _properties("JobQueue")["VisibilityTimeout"]  # the third receive ends the age
+    assert longest / 2 < _properties("OldestMessageAge")["Threshold"]
 
 
 BUSY = {"oldest": 5, "received": 400, "deleted": 390}
@@ -877,6 +886,11 @@ def test_messages_that_wait_in_the_event_queue_for_half_an_hour_set_off_an_alarm
     named = [{metric["Id"]: each.get(metric["Id"]) for metric in metrics} for each in periods]
     breaching = [each for each in named if eval(text, functions, each) > alarm["Threshold"]]  # noqa: S307 - our own
     assert (len(breaching) >= alarm["DatapointsToAlarm"]) == rings
+
+
+def test_a_stack_without_the_api_has_no_alarm_about_its_requests() -> None:
+    alarms = Template.load({"PublicApi": "no", "EventQueue": "yes"}).resources("AWS::CloudWatch::Alarm")
+    assert {*ALARMS} - alarms.keys() == {"IngestErrors", "RequestsUnauthorized"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -241,6 +241,13 @@ def test_a_change_that_no_row_could_hold_or_that_is_incomplete_or_mistyped_is_re
         pytest.param(json.dumps(GOOD | {"targetTypes": "DSP"}), "invalid_message", id="target types not a list"),
         pytest.param(json.dumps(GOOD | {"targetTypes": [1]}), "invalid_message", id="a target type not a string"),
         pytest.param(json.dumps(GOOD | {"destination": ["c"]}), "invalid_message", id="destination not an object"),
+        pytest.param(
+            json.dumps(GOOD | {"connectionId": "é" * 500}), "invalid_message", id="a connection of 1,000 bytes"
+        ),
+        pytest.param(
+            json.dumps(GOOD | {"targetTypes": ["D" * 999]}), "invalid_message", id="target types of 999 bytes"
+        ),
+        pytest.param(json.dumps(GOOD | {"destination": {"a": "b" * 999}}), "invalid_message", id="a long destination"),
         pytest.param(json.dumps(GOOD | {"changes": [{"at": 1}]}), "invalid_message", id="a change without a record"),
     ],
 )

@@ -22,6 +22,7 @@ MAX_MESSAGE_ID = 128  # characters; ingest keeps 100 of Segment's, and imports w
 MAX_CONSENT = 50_000  # characters of all signals, of which two have up to 16,384 each
 MAX_FIELDS = 16  # of one identity; Amazon has eight
 MAX_TEXT = 64  # characters of a digest, its name or a country
+MAX_DESTINATION = 1_000  # bytes; it is part of a row's key, of which DynamoDB allows 1,024
 EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")  # Amazon's pattern
 _SURROGATE = "\\ud"  # begins every escape of one
 
@@ -42,15 +43,19 @@ def read_envelope(body: str) -> dict[str, Any]:
 
 def destination_in(envelope: dict[str, Any]) -> Destination:
     """Read the destination of a message. Raises InvalidMessage."""
-    connection_id, types = envelope.get("connectionId"), envelope.get("targetTypes", [])
-    if not isinstance(connection_id, str | None):
-        raise InvalidMessage("connectionId is mistyped")
-    if not isinstance(types, list) or not all(isinstance(each, str) for each in types):
-        raise InvalidMessage("targetTypes is not a list of strings")
-    fields = envelope.get("destination", {"connectionId": connection_id, "targetTypes": types})
+    fields = envelope.get("destination", {name: envelope.get(name) for name in ("connectionId", "targetTypes")})
     if not isinstance(fields, dict):
         raise InvalidMessage("destination is not an object")
-    return Destination.of(fields)
+    types = fields.get("targetTypes") or []
+    if not isinstance(types, list) or not all(isinstance(each, str) for each in types):
+        raise InvalidMessage("targetTypes is not a list of strings")
+    # A row with another type in it could not be read again.
+    if not all(isinstance(value, str | None) for name, value in fields.items() if name != "targetTypes"):
+        raise InvalidMessage("a field of the destination is mistyped")
+    destination = Destination.of(fields)
+    if len(destination.encode()) > MAX_DESTINATION:
+        raise InvalidMessage("destination is too long")
+    return destination
 
 
 def is_audience_id(value: Any) -> TypeGuard[str]:
