@@ -39,13 +39,14 @@ def note_unused(screen: Screen, file: MemberFile, columns: Sequence[str], readin
 
     Standard input is not sampled: it can be read only once.
     """
-    unused = [each for each in columns if each and each not in reading.columns.values()]
+    unused = [each for each in columns if each not in reading.columns.values()]
     if reading.exits or not unused:
         return []
     samples = _samples(file, unused)
     answers = _answers(file, samples) if _USER_DATA not in reading.named else {}
     undecided = [
-        f"{on_one_line(column)} says yes and no ({words}), but is not used" for column, words in answers.items()
+        f"{on_one_line(column) or 'A column without a name'} says yes and no ({words}), but is not used"
+        for column, words in answers.items()
     ]
     for column, sentence in zip(answers, undecided, strict=True):
         screen.note(f"{sentence}. {_how_to_read(column)}", style="yellow")
@@ -54,7 +55,7 @@ def note_unused(screen: Screen, file: MemberFile, columns: Sequence[str], readin
             note = f"{on_one_line(column)} seems to state consent, but is not used. {_how_to_read(column)}"
             screen.note(note, style="yellow")
     for field, (what, pattern) in _HELD.items():
-        held = [name for name, values in samples.items() if _most_are_like(pattern, values)]
+        held = [name for name, values in samples.items() if name and _most_are_like(pattern, values)]
         if held and field not in reading.named:
             screen.note(
                 f"{on_one_line(', '.join(held))}: seems to hold {what}, but is not used. "

@@ -10,15 +10,17 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from audience_sync.amazon_ads.normalize import identifier, normalize
+from audience_sync_cli.frame.plain_text import plain
 from audience_sync_cli.members.id_list import is_id
-from audience_sync_cli.stack.dead_event_text import SHA256, SHORTEST_NUMBER, Named, plain
+from audience_sync_cli.stack.dead_event_text import SHA256, SHORTEST_NUMBER, Named
 
 EMAIL, PHONE, HASH, ID = "e-mail address", "phone number", "SHA-256", "external user id"  # kinds of values
 NORMALIZED, LOWER_CASE, GOOGLE, PLUS, MADE = "", "lower case", "Google's form", "with +", "made of it"  # forms
 _MAX_LINE = 1_000  # characters
 _AROUND = " \t.,;:\"'<>"  # a value, where it was copied from
 _AROUND_AT = re.compile(r"\s?@\s?")
-_ADDRESS = re.compile(r"[^\s\"'<>,;:()\[\]{}|\\?@]+@[^\s\"'<>,;:()\[\]{}|\\?@]+")
+_ADDRESS = re.compile(r"[^\s\"'<>,;:()\[\]{}|\\?@]+@[\w-]+(?:\.[\w-]+)+")
+_ASSIGNED = re.compile(r"[=&/]+")  # may be in an address, but mostly stands before or after one
 _BETWEEN = re.compile(r"[\s\"'<>,;:()\[\]{}|\\?]+")
 _BETWEEN_FIELDS = re.compile(r"[\"'<>,;:|\\?\t]+")
 _APART = "\n" * 4  # between fields: no number goes on after it
@@ -34,7 +36,7 @@ class Asked(NamedTuple):
     digests: dict[str, str]
     ids: dict[str, str]
     number: str = ""  # digits with the calling code
-    is_part: bool = False  # the line holds more, which is not searched
+    part: str = ""  # where it is in its line, if that holds more, which is not searched
 
 
 class Match(NamedTuple):
@@ -68,7 +70,12 @@ def _asked(line: int, typed: str, country: str | None) -> Asked | str:
     values = [each for each in read if isinstance(each, Asked)]
     if len(values) > 1:
         return f"it holds {len(values)} values; write one a line"
-    return values[0]._replace(is_part=True) if values else next((each for each in read if isinstance(each, str)), whole)
+    if not values:
+        return next((each for each in read if isinstance(each, str)), whole)
+    (value,) = values
+    part = next(each for each, found in zip(dict.fromkeys(within), read, strict=True) if found is value)
+    begin = text.find(part) + 1
+    return value._replace(part=f"characters {begin} to {begin + len(part) - 1}")
 
 
 def _value(line: int, text: str, country: str | None) -> Asked | str:
@@ -78,9 +85,11 @@ def _value(line: int, text: str, country: str | None) -> Asked | str:
         digest = {text.lower(): NORMALIZED}
         return Asked(line, HASH, digest, own_id | digest)
     if "@" in text:
-        digests = {_hash(spelling): form for form, spelling in reversed([*_spellings(text)])}
-        has_form = _ADDRESS.fullmatch(text) and identifier("email", text, None)
-        return Asked(line, EMAIL, digests, dict.fromkeys(digests, MADE)) if has_form else "not an e-mail address"
+        pieces = dict.fromkeys((text, *_ASSIGNED.split(text)))
+        addresses = [each for each in pieces if _ADDRESS.fullmatch(each) and identifier("email", each, None)]
+        spellings = [each for address in addresses for each in _spellings(address)]
+        digests = {_hash(spelling): form for form, spelling in reversed(spellings)}
+        return Asked(line, EMAIL, digests, dict.fromkeys(digests, MADE)) if addresses else "not an e-mail address"
     if _NUMBER.fullmatch(text) and sum(map(str.isdigit, text)) >= SHORTEST_NUMBER:
         if country is None and not text.startswith(("+", "00")):
             return "a number without + needs --country; `audience-sync member show` finds an external user id"

@@ -59,8 +59,8 @@ def find(
     values, refused = asked(lines_of(file) if file else _typed(session.screen), code)
     for line, why in [*refused.items()][:SHOWN]:
         session.screen.note(f"Line {line} is not searched: {why}.", style="yellow")
-    for part in [each for each in values if each.is_part][:SHOWN]:
-        session.screen.note(f"Of line {part.line}, only the {part.kind} in it is searched.")
+    for each in [each for each in values if each.part][:SHOWN]:
+        session.screen.note(f"Of line {each.line}, only the {each.kind} in it is searched ({each.part}).")
     if not values:
         raise WrongUsage("There is no value to search.", "Give an e-mail address, phone number, SHA-256 or id.")
     with session.log.line("member find", values=len(values), **checked_request(request)) as logged:
@@ -109,7 +109,7 @@ def _searched(session: Session, values: Sequence[Asked]) -> tuple[dict[str, Any]
             {
                 "line": each.line,
                 "kind": each.kind,
-                "isPart": each.is_part,
+                "part": each.part or None,
                 "members": [id_ for id_ in lines if each.line in lines[id_]],
             }
             for each in values

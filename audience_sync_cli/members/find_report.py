@@ -111,7 +111,7 @@ def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _value(value: Mapping[str, Any]) -> str:
-    return f"{value['line']}: {'the ' if value['isPart'] else ''}{value['kind']}{' in it' if value['isPart'] else ''}"
+    return f"{value['line']}: {value['kind']}" + (f" ({value['part']})" if value["part"] else "")
 
 
 def _lines(lines: Sequence[int]) -> str:

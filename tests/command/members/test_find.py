@@ -174,8 +174,8 @@ def test_a_dead_event_that_cannot_be_read_is_named_and_denies_nothing(deployment
 
 def test_of_a_pasted_line_the_answer_says_which_part_was_searched(search: Search) -> None:
     printed = search(f"Ines Alvarez <{ADDRESS}>", "+442079460958")
-    assert "Of line 1, only the e-mail address in it is searched." in printed.err
-    assert "1: the e-mail address in it, 2: phone number" in " ".join(printed.out.split())
+    assert "Of line 1, only the e-mail address in it is searched (characters 15 to 36)." in printed.err
+    assert "1: e-mail address (characters 15 to 36), 2: phone number" in " ".join(printed.out.split())
     assert "cust_2001" in printed.out
     assert ADDRESS not in printed.out + printed.err
 
