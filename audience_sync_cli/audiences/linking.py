@@ -20,6 +20,7 @@ from audience_sync.amazon_ads.destination import (
 )
 from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.audiences.creation import with_ttl
+from audience_sync.audiences.names import Kind, names_of, taken
 from audience_sync.aws.audience_table import MAX_FOUND
 from audience_sync.members.membership import Audience, Destination, FilledBy
 from audience_sync_cli.audiences.adoption import filled_by, next_steps, require_writable
@@ -34,6 +35,12 @@ from audience_sync_cli.stack.unlinking import take_off_list
 
 app = typer.Typer()
 _ID = Annotated[str, typer.Argument(help="Amazon's audience id (not the number in the DSP console).")]
+_OTHER = "Give the other audience another key with `audience-sync audiences link`, or unlink it."
+_FIELDS = {
+    Kind.ID: ("AUDIENCE_ID", _OTHER),
+    Kind.KEY: ("--key", "Give another key with --key, as in the settings of the audience in Segment."),
+    Kind.EXTERNAL_ID: ("Its external audience id at Amazon", _OTHER),
+}
 ANY = Target()
 AS_BEFORE = Choices()
 
@@ -89,8 +96,10 @@ def link(
     known = _listed_again(stored or Audience(audience_id))
     known, others = _with_key(session, known, key, also=choices.also)
     report = read_dataset(session, audience_id) if is_of_data_manager else session.amazon.read_audience(audience_id)
+    reported = _as_reported(known, given, choices, report)
+    _require_own_names(session, reported)
     linked = replace(
-        _as_reported(known, given, choices, report),
+        reported,
         name=name or known.name or report.name or "",
         country=code or _real(known.country) or _real(report.country),
         filled_by=filled_by(session, known, choices.created_by_segment),
@@ -119,7 +128,7 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
     Deletes nothing at Amazon: members stay until their time to live ends, and queued changes are still delivered.
     Deletion notices and `member erase` still remove people from it. To empty the audience, first run
     `audiences update --ttl-days 0`. `link` lists it again, with --key and without renewal.
-    Until then, only `create` and `link` can give its key to another audience, and Segment cannot.
+    Until then, only `create` and `link` can give its names to another audience, and Segment cannot.
     """
     known = find(session, audience)
     others = same_key(known, session.audiences.all())
@@ -152,15 +161,24 @@ def _checked_id(text: str, *, is_dataset: bool) -> str:
     return digits
 
 
-def _listed_again(known: Audience) -> Audience:
-    """Return an audience as listed. One that was unlinked is not renewed: who has left since is unknown.
+def _require_own_names(session: Session, linked: Audience) -> None:
+    """Refuse an audience with a name that means another one too, as another kind of name. Raises WrongUsage."""
+    others = [each for each in session.audiences.with_unlinked() if each.audience_id != linked.audience_id]
+    for kind, other in taken(names_of(linked), others):
+        field, remedy = _FIELDS[kind]
+        raise WrongUsage(f"{field} is already a name of audience {other.audience_id}, as another kind.", remedy)
 
-    If it was moved, events with its id reach it again.
+
+def _listed_again(known: Audience) -> Audience:
+    """Return an audience as listed. One that was unlinked has no key, which another may have by now.
+
+    Nor is it renewed: who has left since is unknown. If it was moved, events with its id reach it again.
     """
     if known.unlinked_at is None:
         return known
     settings = {name: value for name, value in known.settings.items() if name != "renew"}
-    return replace(known, settings=settings, unlinked_at=None, also=False, moved_to=None)
+    listed = replace(known, settings=settings, unlinked_at=None, also=False, moved_to=None)
+    return replace(listed, computation_key=None, external_audience_id=None)
 
 
 def _destination(options: Target) -> Destination | None:

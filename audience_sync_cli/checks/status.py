@@ -57,6 +57,7 @@ def status(
         | {
             "events": f"{counts.events_accepted:,} accepted, {counts.events_ignored:,} ignored, "
             f"{counts.events_rejected:,} rejected",
+            **({"unauthorized": f"{counted(counts.unauthorized, 'request')} refused"} if counts.unauthorized else {}),
             **({"event queue": counted(events.messages, "message")} if events else {}),
             **({"event dead letters": f"{events.dead_letters:,}"} if events else {}),
             "change queue": f"{counted(changes.total, 'message')} waiting",

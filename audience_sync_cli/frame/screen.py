@@ -28,7 +28,8 @@ from audience_sync_cli.frame.errors import NotConfirmed, OperatorError
 from audience_sync_cli.frame.terminal_text import escaped, escaped_json, escaped_styled, on_one_line
 
 BROKEN_PIPE = 141  # exit code, as a shell gives it to a command that SIGPIPE has ended
-PLAIN_WIDTH = 110  # columns if the output is not a terminal but a file or a pipe
+PLAIN_WIDTH = 110  # columns of text if the output is not a terminal but a file or a pipe
+ROW_WIDTH = 100_000  # columns of a table there: other programs read a row as one line
 
 
 class _Console(Console):
@@ -53,6 +54,7 @@ class Screen:
         self._assume_yes = assume_yes
         self._answers = answers
         self._out = _Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+        self._rows = self._out if sys.stdout.isatty() else _Console(highlight=False, width=ROW_WIDTH)
         self._err: Console = Console(highlight=False, stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
         if sys.stdout.isatty() and sys.stderr.isatty():
             self._err = self._out  # a console keeps only its own lines clear of its progress
@@ -81,9 +83,9 @@ class Screen:
         if self.as_json:
             return
         for part in tables.laid_out(
-            [on_one_line(each) for each in columns], [[_text(each) for each in row] for row in rows], self._out.width
+            [on_one_line(each) for each in columns], [[_text(each) for each in row] for row in rows], self._rows.width
         ):
-            self._out.print(part)
+            self._rows.print(part)
 
     def facts(self, facts: Mapping[str, Any]) -> None:
         """Print names and values, one per line."""

@@ -23,7 +23,7 @@ from audience_sync_cli.member_files.repair import RepairOptions, changes_as_of, 
 from audience_sync_cli.member_files.repeated_ids import RepeatedIds, show_repeated
 from audience_sync_cli.member_files.row_changes import LeftOut, Reading
 from audience_sync_cli.member_files.unusable_values import unusable_json, unusable_text
-from audience_sync_cli.member_files.unused_columns import note_unused
+from audience_sync_cli.member_files.unused_columns import note_unused, require_decision
 from audience_sync_cli.stack.counts import depth
 from audience_sync_cli.stack.listed import AUDIENCE, find, note_others_of_key
 
@@ -74,7 +74,9 @@ def compare(
     with members.rows() as rows:
         how, at = reading.reading(rows, exits=False), reading.time(session, members)
         show_columns(session.screen, rows.columns, how)
-        note_unused(session.screen, members, rows.columns, how)
+        undecided = note_unused(session.screen, members, rows.columns, how)
+        if options.includes("missing"):
+            require_decision(session.screen, undecided)
         comparison = _read(session, rows, how, known, at)
     options.check_ids(comparison.rows_without_id)
     in_file = comparison.members

@@ -1,6 +1,6 @@
 """`audience-sync import`: fill an audience from a file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -17,7 +17,7 @@ from audience_sync_cli.member_files.import_state import Progress
 from audience_sync_cli.member_files.lists import listed_rejects
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FILE, FileOptions, forgotten_exits, stated_consent
-from audience_sync_cli.member_files.unused_columns import note_unused
+from audience_sync_cli.member_files.unused_columns import note_unused, require_decision
 from audience_sync_cli.stack.change_sender import Send, sender_for
 from audience_sync_cli.stack.estimate import estimate, show_estimate, workers_of
 from audience_sync_cli.stack.listed import AUDIENCE, find, note_others_of_key
@@ -53,7 +53,7 @@ def import_members(
     note_others_of_key(session, known, audience)
     with members.rows() as rows:
         plan = planned(session, members, rows, known, options, reading)
-        _show_plan(session, plan, rows, is_dated=bool(members.path or reading.at))
+        undecided = _show_plan(session, plan, rows, is_dated=bool(members.path or reading.at))
         total = None  # of standard input
         if members.path is not None:
             with session.screen.progress("counting rows"), members.rows() as all_rows:
@@ -61,13 +61,15 @@ def import_members(
         if options.dry_run:
             _check(session, plan, rows, options, total)
         else:
-            _confirm(session, plan, options, total)
+            require_decision(session.screen, undecided)
+            _confirm(session, plan, options, total, undecided)
             about = {"audienceId": plan.audience.audience_id}
             with session.log.published("import", about) if options.wait else nullcontext():
                 _import(session, plan, rows, options, total)
 
 
-def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> None:
+def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> list[str]:
+    """Show it. Returns sentences about columns on which the operator has to decide."""
     screen, country = session.screen, plan.reading.country or plan.audience.country
     screen.facts(
         {
@@ -81,10 +83,10 @@ def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> N
     )
     screen.say("")
     show_columns(screen, rows.columns, plan.reading)
-    note_unused(screen, plan.file, rows.columns, plan.reading)
+    return note_unused(screen, plan.file, rows.columns, plan.reading)
 
 
-def _confirm(session: Session, plan: Plan, options: ImportOptions, total: int | None) -> None:
+def _confirm(session: Session, plan: Plan, options: ImportOptions, total: int | None, undecided: Sequence[str]) -> None:
     screen, name = session.screen, plan.audience.name or plan.audience.audience_id
     if warning := forgotten_exits(session, plan.at):
         screen.note(warning, style="yellow")
@@ -99,6 +101,7 @@ def _confirm(session: Session, plan: Plan, options: ImportOptions, total: int | 
         left_out = f" Left out: {reasons}." if (reasons := listed(report.left_out)) else ""
         if report.denied:
             left_out += f" Consent is denied in {counted(report.denied, 'row')}: these members leave every audience."
+    left_out += "".join(f" {each}." for each in undecided)
     if stated := stated_consent(plan.reading):
         left_out += f" {stated}"
     if options.include_erased:

@@ -24,7 +24,7 @@ from audience_sync_cli.members.member import person_json
 from audience_sync_cli.members.people import backups_of, people, unreadable
 from audience_sync_cli.members.proof import head_of, show_report
 from audience_sync_cli.stack.dead_event_text import named_in
-from audience_sync_cli.stack.dead_events import DeadEvents, unread_sentence
+from audience_sync_cli.stack.dead_events import DeadEvents, is_searchable, unsearchable
 from audience_sync_cli.stack.dead_letters import DeadLetterMessage
 from audience_sync_cli.stack.peeking import peek
 
@@ -50,7 +50,8 @@ def find(
     Asks for the values, one a line, to keep them out of the shell's history. Reads all rows of members and all dead
     letters once, and compares the hashes that the stack and senders make of a value. Changes nothing. Exit code 3 if
     nothing is found, with a sentence for the person; 1 if a value cannot be searched, or if a row or a dead letter
-    cannot be read, since it may be the person's.
+    cannot be read or searched, since it may be the person's. Of a longer line, it searches the one address or number in
+    it, and says so; events of the event queue by exact words.
     """
     code = accepted_country(country) if country else None
     if country and (code is None or code in NO_COUNTRY):
@@ -58,6 +59,8 @@ def find(
     values, refused = asked(lines_of(file) if file else _typed(session.screen), code)
     for line, why in [*refused.items()][:SHOWN]:
         session.screen.note(f"Line {line} is not searched: {why}.", style="yellow")
+    for each in [each for each in values if each.part][:SHOWN]:
+        session.screen.note(f"Of line {each.line}, only the {each.kind} in it is searched ({each.part}).")
     if not values:
         raise WrongUsage("There is no value to search.", "Give an e-mail address, phone number, SHA-256 or id.")
     with session.log.line("member find", values=len(values), **checked_request(request)) as logged:
@@ -85,7 +88,7 @@ def _searched(session: Session, values: Sequence[Asked]) -> tuple[dict[str, Any]
     stack, wanted = session.stack, Wanted(values)
     unread: list[str] = []
     rows = _rows(session, wanted, unread)
-    events = _dead_letters(session, wanted, unread)
+    events, read = _dead_letters(session, wanted, unread)
     ids = {each for value in values for each, form in value.ids.items() if form == NORMALIZED}
     found, shown = [], []
     for known in people(session, sorted({*wanted.found, *ids}), unread):
@@ -103,11 +106,17 @@ def _searched(session: Session, values: Sequence[Asked]) -> tuple[dict[str, Any]
         "backupDays": round(backups_of(stack) / DAY),
         "rowsRead": rows,
         "values": [
-            {"line": each.line, "kind": each.kind, "members": [id_ for id_ in lines if each.line in lines[id_]]}
+            {
+                "line": each.line,
+                "kind": each.kind,
+                "part": each.part or None,
+                "members": [id_ for id_ in lines if each.line in lines[id_]],
+            }
             for each in values
         ],
         "people": found,
         "events": events,
+        "eventsRead": read,
         "unread": [*dict.fromkeys(unread)],
     }
     return report, shown
@@ -137,8 +146,11 @@ def estimate(size: TableSize) -> tuple[float, float]:
     return (max(seconds, units / size.units), 0.0) if size.units else (seconds, units * READ_REQUEST)
 
 
-def _dead_letters(session: Session, wanted: Wanted, unread: list[str]) -> list[dict[str, Any]]:
-    """Compare all dead letters, and add unreadable ones to `unread`. Returns the events that hold a value."""
+def _dead_letters(session: Session, wanted: Wanted, unread: list[str]) -> tuple[list[dict[str, Any]], int]:
+    """Compare all dead letters, and add unreadable ones to `unread`.
+
+    Returns the events that hold a value, and the number of those read.
+    """
 
     def note(message: DeadLetterMessage) -> bool:
         for change in message.changes:
@@ -149,14 +161,14 @@ def _dead_letters(session: Session, wanted: Wanted, unread: list[str]) -> list[d
     shown = [f"A dead letter cannot be read: `{to_paste('parked show', each.message_id)}`." for each in letters.found]
     unread += filter(None, [*shown, letters.stopped])
     if not session.stack.event_queue:
-        return []
+        return [], 0
     lines: dict[str, list[int]] = {}
 
     def note_event(message: DeadLetterMessage) -> bool:
-        named = named_in(message.body)
-        lines[message.message_id] = wanted.lines_in(named)
-        return bool(lines[message.message_id]) or not named.is_whole
+        lines[message.message_id] = wanted.lines_in(named_in(message.body))
+        return bool(lines[message.message_id]) or not is_searchable(message)
 
     events = peek(session, note_event, DeadEvents.of(session.stack))
-    unread += filter(None, [*map(unread_sentence, events.found), events.stopped])
-    return [{"messageId": each.message_id, "lines": held} for each in events.found if (held := lines[each.message_id])]
+    unread += filter(None, [*unsearchable(events.found), events.stopped])
+    held = [{"messageId": each.message_id, "lines": lines[each.message_id]} for each in events.found]
+    return [each for each in held if each["lines"]], len(lines)

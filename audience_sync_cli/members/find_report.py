@@ -26,7 +26,7 @@ def parts(report: Mapping[str, Any], people: Sequence[Part]) -> Iterator[Part]:
             *([("Request", report["request"])] if report["request"] else []),
             *head_facts(report),
             ("Region", report["region"]),
-            ("Searched for", ", ".join(f"{each['line']}: {each['kind']}" for each in report["values"])),
+            ("Searched for", ", ".join(map(_value, report["values"]))),
             ("Rows read", f"{report['rowsRead']:,}"),
         ),
     )
@@ -49,18 +49,21 @@ def parts(report: Mapping[str, Any], people: Sequence[Part]) -> Iterator[Part]:
 def answer(report: Mapping[str, Any]) -> str:
     """Return what is known now, in a sentence; if nothing was found, one that may be sent to the person."""
     if report["unread"]:
-        return "Not all of the stored data could be read: this says nothing about what is not listed."
+        return "Not all of the stored data could be read or searched: this says nothing about what is not listed."
     if report["people"] or report["events"]:
         ids, events = len(report["people"]), len(report["events"])
         people = [f"the data of {counted(ids, 'external user id')}"] if ids else []
         letters = [f"{counted(events, 'event')} in the dead letters"] if events else []
         return f"Stored: {' and '.join(people + letters)}, as stated above."
+    if report["notSearched"]:
+        return "Nothing was found, but not all lines were searched: correct them, and search again."
     now = datetime.fromisoformat(report["reportedAt"])
     again, backups = now + timedelta(seconds=QUEUES), now + timedelta(days=report["backupDays"])
+    dead = f"{counted(report['eventsRead'], 'dead event')} compared word by word. " if report["eventsRead"] else ""
     kinds = " and ".join(sorted({each["kind"] for each in report["values"]}))
     return (
         f"On {now:%Y-%m-%d} at {now:%H:%M} UTC we searched the system that sends audiences to Amazon Ads (stack "
-        f"{report['stack']}, region {report['region']}) for the given {kinds}, and found no data. Not searched: "
+        f"{report['stack']}, region {report['region']}) for the given {kinds}, and found no data. {dead}Not searched: "
         f"changes that still wait, which another search after {again:%Y-%m-%d} covers, automatic backups, which expire "
         f"by {backups:%Y-%m-%d}, Segment, and Amazon Ads."
     )
@@ -72,7 +75,10 @@ def next_lines(report: Mapping[str, Any]) -> list[str]:
     shown = [to_paste("parked drop", id=each["messageId"]) for each in report["events"][:SHOWN]]
     if ids:
         shown = [*(to_paste("member show", each) for each in ids), *shown, to_paste("member erase", *ids)]
-        shown += [to_paste("member erasure", each, html=f"{each}.html", json=True, into=f"{each}.json") for each in ids]
+        shown += [
+            to_paste("member erasure", each, html=f"erasure-{each}.html", json=True, into=f"erasure-{each}.json")
+            for each in ids
+        ]
     return ["\nNext", *(f"  {each}" for each in shown)] if shown else []
 
 
@@ -92,6 +98,8 @@ def person_part(known: Known, matches: Iterable[Match]) -> Part:
 
 def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
     yield from report["unread"][:SHOWN]
+    for each in report["notSearched"][:SHOWN]:
+        yield f"Line {each['line']} was not searched: {each['problem']}."
     for each in report["values"]:
         if len(each["members"]) > 1:
             yield f"{len(each['members'])} ids share the {each['kind']} of line {each['line']}: they may be two people."
@@ -100,6 +108,10 @@ def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"No person was found by {_lines(without)}."
     for each in report["events"]:
         yield f"A dead letter of the event queue holds {_lines(each['lines'])} as typed: {each['messageId']}"
+
+
+def _value(value: Mapping[str, Any]) -> str:
+    return f"{value['line']}: {value['kind']}" + (f" ({value['part']})" if value["part"] else "")
 
 
 def _lines(lines: Sequence[int]) -> str:

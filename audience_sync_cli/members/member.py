@@ -15,7 +15,7 @@ from audience_sync_cli.frame.screen import Screen, iso_time, moment
 from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.members.id_list import MEMBER_ID, REQUEST, require_id
 from audience_sync_cli.members.people import Known, people
-from audience_sync_cli.stack.dead_events import DeadEvents, unread_sentence
+from audience_sync_cli.stack.dead_events import DeadEvents, is_searchable, unsearchable
 from audience_sync_cli.stack.member_facts import last_sent, state_facts
 from audience_sync_cli.stack.peeking import peek, with_erased
 
@@ -43,9 +43,9 @@ def _show(session: Session, member: str, unread: list[str]) -> None:
     found = known.parked
     if session.stack.event_queue:
         events = peek(
-            session, lambda each: each.is_about({member}) or bool(unread_sentence(each)), DeadEvents.of(session.stack)
+            session, lambda each: each.is_about({member}) or not is_searchable(each), DeadEvents.of(session.stack)
         ).found
-        unread += filter(None, map(unread_sentence, events))
+        unread += unsearchable(events)
         found = [*found, *(each for each in events if each.is_about({member}))]
     if not known.rows and known.erasure is None and not found and not unread:
         raise NotThere(

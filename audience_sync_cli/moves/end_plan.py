@@ -69,8 +69,7 @@ def take_off(session: Session, plan: EndPlan) -> EndPlan:
         back = None if replacement.moved_to == known.audience_id else replacement.moved_to
         table.mark(replacement.audience_id, also=has_main, moved_to=back)
     now = take_off_list(session, known, replacement or plan.target)
-    ended = replace(known, unlinked_at=now, moved_to=moved_to, computation_key=None, external_audience_id=None)
-    return replace(plan, audience=ended)
+    return replace(plan, audience=replace(known, unlinked_at=now, moved_to=moved_to))
 
 
 def _label(audience: Audience) -> str:

@@ -46,6 +46,7 @@ class Counts:
     repeated: int = 0  # records sent again, since another upload may have taken effect later
     unaccounted: int = 0  # changes that the audit has found missing; `waiting` includes them
     counted_twice: int = 0  # completed again after a worker was stopped, or after SQS had delivered them twice
+    unauthorized: int = 0  # requests with a credential that does not match, or Segment's without any
 
     def __post_init__(self) -> None:
         """Count as twice what is more than was accepted, before the audit does."""

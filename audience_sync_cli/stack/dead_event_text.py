@@ -1,43 +1,49 @@
-"""The persons that the text of a dead event names, in whatever form its sender has written it. Pure.
+"""The persons that the text of a dead event names, by exact words. Pure.
 
-JSON, CSV, XML and any other text; inside it, and to any depth, percent-encoding, entities, base64, hexadecimal, gzip.
+A sender may have encoded a text in any way, and nothing here undoes that: an event that is not plain text, or that may
+hide an address, counts as one that cannot be searched. Whoever may write to the event queue also chooses how much work
+an event is. So characters and words are counted, and each expression below reads a character a fixed number of times.
 """
 
-import html
 import json
 import re
-import zlib
-from base64 import b64decode
-from binascii import Error
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
+from itertools import accumulate, takewhile
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from audience_sync.amazon_ads.normalize import identifier
 from audience_sync.quick_json import read_json
+from audience_sync_cli.frame.plain_text import plain
 
-MAX_TEXT = 8_000_000  # characters of all forms of one event; one that unpacks to more counts as unread
+MAX_TEXT = 4 * 2**20  # characters of one event, JSON in strings counted again; SQS takes 1 MiB
+MAX_NAMES = 100_000  # strings and addresses of one event, and half of the groups of digits; Segment's have fewer
 SHORTEST_NUMBER = 7  # digits of a phone number; with fewer, it is an external user id
+LONGEST_NUMBER = 18  # digits: fifteen, and what is dialled before
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_MAX_ADDRESS = 320  # characters
 _KINDS = ("type", "event")  # fields that hold no id, but words such as track
-# A JSON string, closed or not, and whether it is the name of a field; or a number or a word outside of strings.
-_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)(\s*+:)?|([0-9a-zA-Z_-]+)', re.DOTALL)
+_APART = "\n" * 6  # between the parts of a text: no number goes on after it
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)(\s*+:)?', re.DOTALL)  # of JSON, closed or not; or a field's name
 _WORD = re.compile(r"[0-9a-zA-Z_-]+")  # an external user id is one
-_ESCAPE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|([nrt/]))")
-_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "/": "/"}
 # What ends an address: some of the second kind may be in one, but mostly separate it from others.
 _BETWEEN_ADDRESSES = re.compile(r"[\s\"'<>,;:()\[\]{}\\/]+"), re.compile(r"[\s\"'<>,;:()\[\]{}\\/=&|?]+")
-_NUMBERS = re.compile(r"\+?\(?\d[\d ().\-/]{5,}\d")
-_LETTERS = "[A-Za-z0-9+/_-]"
-# Base64 or hexadecimal; in lines, if they are as long as encoders make them.
-_ENCODED = re.compile(rf"{_LETTERS}{{48,}}(?:\r?\n{_LETTERS}+)*={{0,2}}|{_LETTERS}{{16,}}={{0,2}}")
-_HEXADECIMAL = re.compile(r"(?:[0-9a-fA-F]{2})+")
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-# An encrypted event, if it is most of a message; else a consent string or a signature. A shorter one is an id.
-_OPAQUE = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9]).{48,}", re.DOTALL)
+_NUMBERS = re.compile(r"[0-9]+(?:[^0-9A-Za-z]{1,5}[0-9]+)*+")
+_DIGITS = re.compile(r"[0-9]+")
+_AROUND_AT = re.compile(r"\s{0,3}@\s{0,3}")
+_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufffd]")
+_HIDDEN_AT = re.compile(  # the @ of an address, as other formats write it
+    r"%(?:25)*+40|\\(?:x40|u0040|u\{40\}|100)|&#(?:0{0,9}64|x0{0,9}40)\b|&commat;|=40(?=[a-z])|\+AEA-|[(\[{]at[)\]}]",
+    re.IGNORECASE,
+)
+_BYTES = re.compile(r"(?:\b[0-9]{1,3},\s?){12}")  # a buffer as an array
+# Base64 or hexadecimal; no hash, no consent string (TCF begins with a version and two times), no id in parts.
+_LONG_WORD = re.compile(r"[0-9A-Za-z+/_-]{33,}")
+_SHORTEST_ENCODED = 28  # characters without a sign between; a message id of Segment has 27
+_CONSENT = re.compile(r"C[O-S][\w-]{5}[O-S]")
+_HASH = re.compile(r"(?:[0-9a-fA-F]{8}){3,16}")
+_SIGNATURE = "Signature"  # in the envelope of SNS: long, and no text
 
 
 class Named(NamedTuple):
@@ -47,85 +53,101 @@ class Named(NamedTuple):
     words: set[str]  # every word
     hashes: set[str]  # SHA-256 in lower case: as sent, and of ids, e-mail addresses and numbers
     numbers: set[str]  # of digits, without a zero in front
-    is_whole: bool  # False if most of it cannot be read
+    is_whole: bool  # False if it cannot be searched, or not all of it
 
 
 @lru_cache(maxsize=4)  # a message is asked about several times in a row
 def named_in(body: str) -> Named:
     """Read the body of a message."""
     named = Named(set(), set(), set(), set(), is_whole=True)
-    is_whole, size, seen, waiting = True, 0, {body}, [body]
+    is_whole, size, is_of_json, waiting = True, 0, is_json(body), [body]
+    has_names = is_of_json  # of fields or persons; a text without any may be anything
     while waiting:
-        text = waiting.pop()
-        _add(text, named)
-        opaque = 0
-        for encoded, forms in _decoded(text):
-            opaque += 0 if forms else len(encoded)
-            size += sum(map(len, forms))
-            if size > MAX_TEXT:
-                return named._replace(is_whole=False)
-            waiting += {*forms} - seen
-            seen.update(forms)
-        is_whole = is_whole and opaque * 2 <= len(text)
-    return named._replace(is_whole=is_whole)
+        text = plain(waiting.pop())
+        size += len(text)
+        if size > MAX_TEXT:
+            return named._replace(is_whole=False)
+        values, others, inner = _parts(text)
+        waiting += inner
+        rest = _STRING.sub(_APART, text)
+        may_be_ids = rest if is_of_json else _APART.join([*values, rest])
+        ids = {each.strip() for each in values} | {*_WORD.findall(may_be_ids)}
+        joined = _APART.join([*values, *others, rest])
+        words = {*_WORD.findall(joined)}
+        addresses, digits = _addresses(joined), len(_DIGITS.findall(joined))
+        if len(named.ids) + len(ids) + len(addresses) > MAX_NAMES or digits > 2 * MAX_NAMES:
+            return named._replace(is_whole=False)
+        has_names = has_names or bool(others or addresses) or any(map(SHA256.fullmatch, words))
+        named.ids.update(ids)
+        named.words.update(words)
+        named.numbers.update(numbers := _numbers(joined))
+        named.hashes.update(_hashes(words, ids, addresses, numbers))
+        is_whole = is_whole and not (_HIDDEN_AT.search(joined) or _NO_TEXT.search(joined) or _BYTES.search(rest))
+        is_whole = is_whole and not any(map(_is_opaque, _LONG_WORD.findall(joined)))
+    return named._replace(is_whole=is_whole and has_names)
 
 
-def _decoded(text: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield the parts of a text that encode something, and their other forms: none if they cannot be read."""
-    if "\\" in text:
-        yield text, [_ESCAPE.sub(lambda escape: _ESCAPED[escape[2]] if escape[2] else chr(int(escape[1], 16)), text)]
-    for sign, decode in (("&", html.unescape), ("%", unquote)):
-        if sign in text:
-            yield text, [decode(text)]
-    for encoded in _ENCODED.findall(text):
-        found = [*_texts_of(encoded)]
-        if found or (_OPAQUE.fullmatch(encoded) and not _HEXADECIMAL.fullmatch(re.sub(r"[\s-]", "", encoded))):
-            yield encoded, found
+def _parts(text: str) -> tuple[list[str], list[str], list[str]]:
+    """Return the strings in a text that may be ids, those that are none, and those that hold strings themselves."""
+    values: list[str] = []
+    others: list[str] = []
+    inner: list[str] = []
+    field = ""
+    for string, is_field in _STRING.findall(text):
+        value = string
+        if "\\" in string:
+            try:
+                value = plain(str(json.loads(f'"{string}"', strict=False)))
+            except ValueError:
+                value = string
+        if is_field:
+            field = value
+            others.append(value)
+        elif '"' in value:  # JSON in a string, as in the envelope of SNS
+            inner.append(value)
+        elif field != _SIGNATURE:
+            (others if field in _KINDS else values).append(value)
+    return values, others, inner
 
 
-def _texts_of(encoded: str) -> Iterator[str]:
-    """Yield what a word is in base64 or hexadecimal, if that is text."""
-    joined = "".join(encoded.split()).rstrip("=").replace("-", "+").replace("_", "/")
-    raw = []
-    with suppress(Error, ValueError):
-        raw.append(b64decode(joined + "=" * (-len(joined) % 4)))
-    if _HEXADECIMAL.fullmatch(joined):
-        raw.append(bytes.fromhex(joined))
-    for each in raw:
-        yield from filter(None, map(_text, (each, *_unpacked(each))))
+def _addresses(text: str) -> set[str]:
+    """Return what may be addresses, in lower case; also with space around the @."""
+    pieces = {
+        piece
+        for each in {text, _AROUND_AT.sub("@", text)}
+        for between in _BETWEEN_ADDRESSES
+        for piece in between.split(each)
+    }
+    return {each.strip(".").lower() for each in pieces if "@" in each[1:-1] and len(each) <= _MAX_ADDRESS}
 
 
-def _unpacked(raw: bytes) -> Iterator[bytes]:
-    for kind in (47, -15):  # gzip or zlib by their heads; deflate without one
-        with suppress(zlib.error):
-            yield zlib.decompressobj(kind).decompress(raw, MAX_TEXT + 1)
+def _numbers(text: str) -> set[str]:
+    """Return what may be numbers, however their digits are grouped, without a zero in front."""
+    found: set[str] = set()
+    for run in _NUMBERS.findall(text):
+        groups = _DIGITS.findall(run)
+        for first in range(len(groups)):
+            joined = accumulate(groups[first : first + LONGEST_NUMBER])
+            numbers = takewhile(lambda each: len(each) <= LONGEST_NUMBER, joined)
+            found.update(each.lstrip("0") for each in numbers if len(each) >= SHORTEST_NUMBER)
+    return {each for each in found if len(each) >= SHORTEST_NUMBER}
 
 
-def _text(raw: bytes) -> str:
-    """Return text; empty if it is none. Old encodings differ in letters only, not in what is searched for."""
-    half = len(raw) // 2
-    wide = [name for name, start in (("utf-16-le", 1), ("utf-16-be", 0)) if raw[start::2].count(0) * 2 > half]
-    for encoding in wide or ("utf-8", "latin-1"):
-        with suppress(UnicodeDecodeError):
-            text = raw.decode(encoding).removeprefix("\ufeff")
-            is_text = encoding != "latin-1" or len(text.encode("ascii", "ignore")) * 10 > len(text) * 9
-            return text if is_text and not _CONTROL.search(text) else ""
-    return ""
+def _hashes(words: set[str], ids: set[str], addresses: set[str], numbers: set[str]) -> Iterator[str]:
+    yield from (each.lower() for each in words if len(each) == 64 and SHA256.fullmatch(each))
+    for text in ids:
+        yield from (_hash(text), _hash(text.lower()))
+    for address in addresses:
+        yield from (_hash(address), identifier("email", address, None) or "")
+    for number in numbers:
+        yield from (_hash(number), _hash(f"+{number}"))
 
 
-def _add(text: str, named: Named) -> None:
-    named.ids.update(ids := {each.strip() for each in _ids(text, is_json(text))})
-    named.words.update(words := {*_WORD.findall(text)})
-    named.hashes.update(each.lower() for each in words if len(each) == 64 and SHA256.fullmatch(each))
-    named.hashes.update(_hash(form) for each in ids for form in (each, each.lower()))
-    for between in _BETWEEN_ADDRESSES:
-        for address in (each.strip(".").lower() for each in between.split(text) if "@" in each):
-            named.hashes.update((_hash(address), identifier("email", address, None) or ""))
-    for number in _NUMBERS.findall(text):
-        digits = "".join(filter(str.isdigit, number)).lstrip("0")  # 00, or the zero of a national number
-        if len(digits) >= SHORTEST_NUMBER:
-            named.numbers.add(digits)
-            named.hashes.update((_hash(digits), _hash(f"+{digits}")))
+def _is_opaque(word: str) -> bool:
+    """Return whether a long word may encode a text."""
+    longest = max(re.split(r"[-_/+]+", word), key=len)
+    is_mixed = any(map(str.isdigit, longest)) and any(map(str.isalpha, longest))
+    return len(longest) >= _SHORTEST_ENCODED and is_mixed and not (_HASH.fullmatch(longest) or _CONSENT.match(word))
 
 
 def _hash(text: str) -> str:
@@ -138,21 +160,3 @@ def is_json(body: str) -> bool:
         return isinstance(read_json(body.encode(errors="surrogatepass")), dict | list)
     except (ValueError, RecursionError):
         return False
-
-
-def _ids(text: str, is_json: bool) -> Iterator[str]:
-    """Yield what may be an id: strings, but no names of fields, and numbers; words too, if the text is not JSON."""
-    field = ""
-    for string, is_field, word in _TOKEN.findall(text):
-        value = word or string
-        if "\\" in value:
-            with suppress(ValueError):
-                value = str(json.loads(f'"{string}"', strict=False))
-        if is_field:
-            field = value
-        elif field not in _KINDS:
-            yield value
-            if '"' in value:  # JSON in a string, as in the envelope of SNS
-                yield from _ids(value, is_json)
-            elif not is_json:
-                yield from _WORD.findall(value)

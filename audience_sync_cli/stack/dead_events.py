@@ -1,6 +1,6 @@
 """The dead letters of the event queue: messages as their sender wrote them, in plain text."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, ClassVar
@@ -65,10 +65,19 @@ class DeadEvents(DeadLetters):
     read = staticmethod(read_event)
 
 
-def unread_sentence(message: DeadLetterMessage) -> str:
-    """Return a sentence if nobody knows whom a message of the event queue names; empty if its text can be read."""
-    show = to_paste("parked show", message.message_id)
-    return "" if named_in(message.body).is_whole else f"A message of the event queue cannot be read: `{show}`."
+def is_searchable(message: DeadLetterMessage) -> bool:
+    """Return whether a message of the event queue is plain text: else nobody knows whom it names."""
+    return named_in(message.body).is_whole
+
+
+def unsearchable(messages: Iterable[DeadLetterMessage]) -> list[str]:
+    """Return a sentence with the number of messages that cannot be searched; none if all can."""
+    found = [each.message_id for each in messages if not is_searchable(each)]
+    if not found:
+        return []
+    are, which = ("is", "it") if len(found) == 1 else ("are", "the first")
+    said = f"{counted(len(found), 'dead event')} {are} not in a form that can be searched"
+    return [f"{said}: `{to_paste('parked show', found[0])}` shows {which}."]
 
 
 def dead_letter_queues(session: Session) -> list[DeadLetters]:
@@ -84,7 +93,7 @@ def peek_all(session: Session, is_wanted: Condition) -> Peek:
 
 
 def peek_erased(session: Session, is_wanted: Condition) -> tuple[list[DeadLetterMessage], bool]:
-    """Return matching events that name an erased person and that no retry can mend, and whether all could be read.
+    """Return matching events that name an erased person and that no retry can mend, and whether all can be searched.
 
     Prints notes about the others.
     """
@@ -94,14 +103,13 @@ def peek_erased(session: Session, is_wanted: Condition) -> tuple[list[DeadLetter
     people = {each.state.member[1] for each in notices if each.expires_at > session.now()}
     queue = DeadEvents.of(session.stack)
     matching, _ = peek(
-        session, lambda each: is_wanted(each) and (each.is_about(people) or bool(unread_sentence(each))), queue
+        session, lambda each: is_wanted(each) and (each.is_about(people) or not is_searchable(each)), queue
     )
     found = [each for each in matching if each.is_about(people)]
     lost = [replace(each, erased=True) for each in found if not each.is_readable]
     if kept := len(found) - len(lost):  # they may hold changes of more people
         messages = f"{counted(kept, 'message')} of the event queue about erased people"
         session.screen.note(f"{messages} can still be redriven: `audience-sync parked redrive`.", style="yellow")
-    sentences = [*filter(None, map(unread_sentence, matching))]
-    for sentence in sentences:
+    for sentence in (sentences := unsearchable(matching)):
         session.screen.note(sentence, style="yellow")
     return lost, not sentences

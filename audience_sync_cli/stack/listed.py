@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from audience_sync.audiences.names import meant
 from audience_sync.members.membership import Audience, after_moves
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import NotThere, WrongUsage
 from audience_sync_cli.frame.screen import Screen, moment
 from audience_sync_cli.frame.session import Session
@@ -33,41 +35,48 @@ AUDIENCE = Annotated[str, typer.Argument(help=f"{NAMES}.", autocompletion=comple
 
 
 def same_key(audience: Audience, listed: Iterable[Audience]) -> list[Audience]:
-    """Return the other audiences with the computation key of an audience."""
-    key, own = audience.computation_key, audience.audience_id
+    """Return the other audiences that events with the computation key of an audience reach; none if it is unlinked."""
+    key, own = audience.computation_key if audience.unlinked_at is None else None, audience.audience_id
     return [each for each in listed if key and each.computation_key == key and each.audience_id != own]
 
 
 def find(session: Session, name: str, *, with_unlinked: bool = False) -> Audience:
     """Return the listed audience by Amazon's id, computation key or external id. Raises NotThere, WrongUsage.
 
-    A key that several audiences share means the main one, linked without `--also`. Unlinked audiences are found by
-    Amazon's id only. Whoever has the audience key chooses keys and external ids, but not Amazon's ids: an id is never
-    ambiguous, and a name that is the key of one audience and the external id of another is refused.
+    A name that means several audiences is refused, even if only one of them is listed: see audiences/names.py.
     """
     contents = session.audiences.contents()
-    listed: list[Audience] = [*contents.audiences, *(contents.unlinked if with_unlinked else ())]
-    found = [each for each in listed if each.audience_id == name]
-    if not found:
-        named = [each for each in listed if name in (each.computation_key, each.external_audience_id)]
-        found = [each for each in named if not (each.also and each.computation_key == name)] or named
+    listed, stored = contents.audiences, [*contents.audiences, *contents.unlinked]
+    found = meant(name, stored)
+    if len(found) > 1 and (with_unlinked or any(each.unlinked_at is None for each in found)):
+        raise _ambiguous(name, found)
     if len(found) == 1:
-        return found[0]
-    if found:
-        ids = ", ".join(sorted(each.audience_id for each in found))
-        raise WrongUsage(f"Several audiences have that key or external id: {ids}.", "Use one of these ids.")
-    stored = {each.audience_id: each for each in (*contents.audiences, *contents.unlinked)}
-    if name in stored:
-        replacement = after_moves(stored[name], stored.get)
-        raise NotThere(
-            f"{name} was {'moved and ended' if replacement else 'taken off the list'} "
-            f"at {moment(stored[name].unlinked_at)}.",
-            f"Use {replacement.audience_id} ({replacement.name}) instead."
-            if replacement
-            else f"{_LIST} --unlinked` shows it.",
-        )
+        (audience,) = found
+        if with_unlinked or audience.unlinked_at is None:
+            return audience
+        raise _taken_off(audience, stored)
     raise NotThere(
         f"No audience {shown(name)} is listed here.", f"{similar(name, listed)}{_LIST}` shows the listed ones."
+    )
+
+
+def _ambiguous(name: str, found: Iterable[Audience]) -> WrongUsage:
+    first, *others = sorted(found, key=lambda each: (each.audience_id != name, each.audience_id))
+    remedy = "Use one of these ids."
+    if name == first.audience_id:
+        unlink = " or ".join(f"`{to_paste('audiences unlink', each.audience_id)}`" for each in others)
+        remedy = f"It is the id of the first. Give the other another key (`audiences link ID --key KEY`), or {unlink}."
+    names = [each.audience_id + ("" if each.unlinked_at is None else " (unlinked)") for each in (first, *others)]
+    return WrongUsage(f"Several audiences have the name {shown(name)}: {', '.join(names)}.", remedy)
+
+
+def _taken_off(audience: Audience, stored: Iterable[Audience]) -> NotThere:
+    replacement = after_moves(audience, {each.audience_id: each for each in stored}.get)
+    how = "moved and ended" if replacement else "taken off the list"
+    instead = f"Use {replacement.audience_id} ({replacement.name}) instead." if replacement else ""
+    return NotThere(
+        f"{audience.audience_id} was {how} at {moment(audience.unlinked_at)}.",
+        instead or f"{_LIST} --unlinked` shows it.",
     )
 
 

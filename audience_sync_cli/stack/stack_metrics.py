@@ -31,6 +31,7 @@ TOTALS = {  # since the stack was created
     "repeated": published.RECORDS_REPEATED,
     "unaccounted": published.ACCOUNTING_GAP,
     "counted_twice": published.COUNTED_TWICE,
+    "unauthorized": published.REQUESTS_UNAUTHORIZED,
 }
 OF_SOME_DAYS = {
     "accepted": published.EVENTS_ACCEPTED,

@@ -134,15 +134,15 @@ def unlink(cloud: Cloud, audience_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("leave", "is_filled"),
+    ("leave", "is_filled", "field"),
     [
-        pytest.param(forget, True, id="filled by another tool"),
-        pytest.param(unlink, True, id="filled and unlinked"),
-        pytest.param(unlink, False, id="unlinked, perhaps with changes under way"),
+        pytest.param(forget, True, "audienceName", id="filled by another tool"),
+        pytest.param(unlink, True, "externalAudienceId", id="filled and unlinked"),
+        pytest.param(unlink, False, "externalAudienceId", id="unlinked, perhaps with changes under way"),
     ],
 )
 def test_a_create_request_neither_lists_nor_shares_a_dataset_that_may_have_members(
-    cloud: Cloud, leave: Callable[[Cloud, str], None], is_filled: bool
+    cloud: Cloud, leave: Callable[[Cloud, str], None], is_filled: bool, field: str
 ) -> None:
     audience_id = create(cloud)[1]["externalId"]
     if is_filled:
@@ -151,7 +151,7 @@ def test_a_create_request_neither_lists_nor_shares_a_dataset_that_may_have_membe
     cloud.fault("/adm/datasets/list", {"status": 403})
     for shares in ([], [{"advertiserId": "ENTITY9", "marketplace": "US"}]):  # counts are denied, then shown
         status, answer = create(cloud, computationKey="another", shares=shares)
-        assert (status, [fault["field"] for fault in answer["faults"]]) == (400, ["audienceName"])
+        assert (status, [fault["field"] for fault in answer["faults"]]) == (400, [field])
     assert len(dataset(cloud, audience_id)["shares"]) == len(SHARES)
     assert ask(http(GET, {"externalId": audience_id}))[0] == 404
 

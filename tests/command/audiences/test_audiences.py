@@ -132,6 +132,15 @@ def test_list_shows_the_size_the_match_rate_and_the_last_change(
     assert cells in " ".join(deployment.printed(list_, now=NOW).out.split())
 
 
+def test_the_size_of_an_audience_that_shrank_within_the_hour_is_its_newest(deployment: Deployment) -> None:
+    deployment.list_audience()
+    hour = (NOW - DAY) // HOUR * HOUR
+    for minutes, records in ((-90, 900), (5, 900), (20, 40), (40, 60)):
+        deployment.publish(hour + minutes * 60, {"audience": ID}, AudienceReceived=records, AudienceMatchRate=records)
+    (found,) = deployment.json(list_, now=NOW)
+    assert (found["size"], found["matchRate"], found["changedAt"]) == (60, 60.0, iso_time(hour * 1000))
+
+
 def test_list_marks_moved_and_ended_audiences_and_needs_no_metrics(deployment: Deployment) -> None:
     deployment.list_audience(replace(AUDIENCE, audience_id="7", moved_to="8"))
     deployment.list_audience(replace(AUDIENCE, audience_id="8", computation_key="other", settings={"ttl": 0}))

@@ -97,19 +97,6 @@ def test_in_commands_a_shared_key_means_the_main_audience(deployment: Deployment
     assert find(deployment.session(), KEY) == AUDIENCE
 
 
-def test_a_name_that_means_two_audiences_is_refused(deployment: Deployment) -> None:
-    """Whoever has the audience key could otherwise redirect an import by an external id to an audience of their own."""
-    honest = replace(AUDIENCE, computation_key="lapsed", external_audience_id="lapsed-de")
-    deployment.list_audience(honest)
-    deployment.list_audience(replace(OTHER, computation_key="lapsed-de", external_audience_id="zz3"))
-    deployment.list_audience(replace(OTHER, audience_id="8", computation_key=honest.audience_id))
-    with pytest.raises(WrongUsage, match=rf"{honest.audience_id}, 7\."):
-        find(deployment.session(), "lapsed-de")
-    assert find(deployment.session(), honest.audience_id) == honest, "nobody chooses Amazon's ids"
-    deployment.list_audience(replace(OTHER, computation_key="lapsed", external_audience_id="lapsed", also=True))
-    assert find(deployment.session(), "lapsed") == honest, "it shares the key on purpose"
-
-
 def test_import_by_a_shared_key_names_the_other_audiences(deployment: Deployment, tmp_path: Path) -> None:
     deployment.list_audience()
     deployment.list_audience(ALSO)

@@ -47,7 +47,7 @@ def test_unlinked_audiences_are_listed_with_unlinked_only_and_found_by_no_other_
     assert deployment.json(list_) == []
     (shown,) = deployment.json(list_, unlinked=True)
     assert (shown["audienceId"], shown["unlinkedAt"]) == (AUDIENCE.audience_id, "2027-01-15T08:00:00.000Z")
-    assert (shown["name"], shown["computationKey"]) == (AUDIENCE.name, None)
+    assert (shown["name"], shown["computationKey"]) == (AUDIENCE.name, KEY), "a name that stays taken"
 
 
 def test_an_empty_list_of_audiences_prints_a_hint(deployment: Deployment) -> None:

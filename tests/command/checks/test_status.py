@@ -1,11 +1,12 @@
 """Status: the counts of a deployed or local stack, and the sentences about them."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from audience_sync_cli.checks.status import audit_progress
+from audience_sync_cli.checks.status import audit_progress, status
 from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.stack.blockers import Blocker
 from audience_sync_cli.stack.counts import Counts, Depth, waiting_text
@@ -30,6 +31,15 @@ def test_counts_of_a_deployed_stack_go_back_to_its_creation_and_erasures_12_hour
         deployment.publish(NOW - hours * 3_600, ErasuresOverdue=overdue)
         found.append(metrics.overdue_erasures(NOW))
     assert found == [0, 0, 2, 1], "of the last check"
+
+
+def test_status_counts_requests_that_were_not_let_in(deployment: Deployment) -> None:
+    """A local stack has no alarm: Segment, set up without its key, would be heard of nowhere."""
+    deployment.list_audience()
+    assert "unauthorized" not in deployment.printed(status).out
+    deployment.publish(time.time(), RequestsUnauthorized=3, RequestsWithoutCredential=2)
+    assert "unauthorized 3 requests refused" in " ".join(deployment.printed(status).out.split())
+    assert deployment.json(status)["counts"]["unauthorized"] == 3
 
 
 COMPLETED = "Every accepted change is completed"

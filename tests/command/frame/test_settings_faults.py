@@ -75,7 +75,10 @@ def test_several_invalid_settings_are_listed_one_per_line_and_a_taken_key_is_one
     assert [line.split()[0] for line in failure.remedy.splitlines()] == ["NAME", "An", "--country"]
     deployment.list_audience()
     failure = refused(create, deployment.session(), "VIP", ADVERTISER, NOTHING, "US", key=AUDIENCE.computation_key)
-    assert str(failure) == "--key must be a key that no other audience is linked to."
+    assert (
+        str(failure)
+        == "--key must be a key that is no name of another audience, listed or unlinked: no key, id or external id."
+    )
     assert "link ID --key KEY --also" in failure.remedy
 
 

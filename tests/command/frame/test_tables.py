@@ -100,7 +100,8 @@ def test_ids_are_whole_on_terminals_of_any_width(
     ids: set[str],
     width: int,
 ) -> None:
-    monkeypatch.setattr("audience_sync_cli.frame.screen.PLAIN_WIDTH", width)
+    for name in ("PLAIN_WIDTH", "ROW_WIDTH"):
+        monkeypatch.setattr(f"audience_sync_cli.frame.screen.{name}", width)
     named = replace(AUDIENCE, name="Lapsed buyers of the last twelve months")
     deployment.list_audience(replace(named, destination=amc_connection(CONNECTION)))
     deployment.record(change(MEMBER))
@@ -109,3 +110,14 @@ def test_ids_are_whole_on_terminals_of_any_width(
     text = capsys.readouterr().out
     assert ids <= set(text.split())
     assert max(map(len, text.splitlines())) <= width
+
+
+def test_in_a_pipe_a_row_is_one_line(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another program reads it: `audiences list | grep`."""
+    for number in range(3):
+        deployment.list_audience(
+            replace(AUDIENCE, audience_id=f"{ID[:-1]}{number}", name="Lapsed buyers of twelve months " * 9)
+        )
+    audiences.list_(Session(Screen(), lambda: deployment.stack))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert [line.split()[0] for line in lines[2:5]] == [f"{ID[:-1]}{number}" for number in range(3)]

@@ -81,7 +81,7 @@ def test_a_cell_keeps_its_styles_beside_an_escape(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     screen = Screen()
-    with screen._out.capture() as captured:
+    with screen._rows.capture() as captured:
         screen.table(("column",), [(Text("a\x9b").append("b", style="red"),)])
     assert "a\\x9b\x1b[31mb\x1b[0m" in captured.get()
 

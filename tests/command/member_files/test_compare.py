@@ -234,6 +234,16 @@ def test_a_repair_can_state_a_consent_for_the_whole_file(deployment: Deployment,
     assert [each["consent"] for each in deployment.operator_log()] == ["GRANTED"]
 
 
+def test_a_repair_that_adds_members_needs_an_answer_about_a_column_that_says_no(
+    deployment: Deployment, write: Write
+) -> None:
+    path = write("userId,email,Werbung erlaubt\nmissing,missing@example.com,nein\nsame,same@example.com,ja\n")
+    error = deployment.refusal(WrongUsage, compare, path, KEY, options=BOTH, yes=True, now=NOW)
+    assert "Werbung erlaubt says yes and no (1 nein, 1 ja)" in str(error)
+    assert run(deployment, path, repair="surplus")["sent"] == 2
+    assert run(deployment, path)["sent"] is None
+
+
 def test_out_lists_every_difference(deployment: Deployment, file: str, tmp_path: Path) -> None:
     out = tmp_path / "differences.csv"
     run(deployment, file, out=out)

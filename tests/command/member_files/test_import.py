@@ -343,13 +343,13 @@ def test_the_words_of_a_consent_column_are_counted_and_outweigh_a_consent_for_th
     rows = [{"id": f"u{n}", "email": "a@b.co", "land": "DE", "Einwilligung": word} for n, word in enumerate(WORDS)]
     content = "\n".join(map(json.dumps, rows))
     shown = imports.run(content, consent="GRANTED", dry_run=True).out
-    assert "consent column 2 ja → GRANTED, 2 other, 1 0 → DENIED, 1 1 → GRANTED, 1 empty, " in " ".join(shown.split())
+    assert "consent column 2 1 → GRANTED, 2 ja → GRANTED, 1 0 → DENIED, 1 empty, " in " ".join(shown.split())
     found = imports.json(content, consent="GRANTED")
-    assert (found["leftOut"], found["consentDenied"]) == ({"consent_invalid": 2}, 4)
+    assert (found["leftOut"], found["consentDenied"]) == ({"consent_invalid": 1}, 4)
     assert sum(found["consentWords"].values()) == len(WORDS)
     granted = {"amzn": {"amznUserData": "GRANTED"}}
     given = [each["externalUserId"] for each in imports.records if each["userConsent"]["consent"] == granted]
-    assert given == [f"u{n}" for n in (0, 1, 3, 5, 6, 7, 8, 9)]
+    assert given == [f"u{n}" for n in (0, 1, 3, 5, 6, 7, 8, 9, 13)]
 
 
 READ = "To read it: --column 'amzn_user_data=Newsletter Opt-In'. If it is about something else: --column amzn_user_data"
@@ -377,6 +377,62 @@ def test_a_column_that_seems_to_state_consent_is_noted_and_stops_a_consent_for_t
     is_refused = bool(used and remedy)  # whatever the options are
     shown = imports.run(content, dry_run=True, column=used, raises=WrongUsage if is_refused else None).err
     assert ("seems to state consent" in shown) is (bool(remedy) and not is_refused)
+
+
+ADS = "Werbung erlaubt"
+
+
+def with_answers(*answers: str) -> str:
+    return f"id,email,land,{ADS}\n" + "".join(f"u{n},a{n}@b.co,DE,{each}\n" for n, each in enumerate(answers))
+
+
+@pytest.mark.parametrize("consent", ["", "GRANTED"])
+def test_a_column_that_says_no_and_is_not_used_needs_an_answer(imports: Imports, consent: str) -> None:
+    """The people who have said no would enter."""
+    content, said = with_answers("ja", "ja", "nein", ""), f"{ADS} says yes and no (2 ja, 1 nein, 1 empty)"
+    error = imports.refused(content, consent=consent)
+    assert (str(error), error.exit_code) == (f"{said}, but is not used.", 2)
+    assert "--column amzn_user_data=COLUMN" in error.remedy
+    assert f"{said}, but is not used." in imports.question(content, consent=consent)
+    assert f"{said}, but is not used. To read it: --column" in imports.run(content, dry_run=True, consent=consent).err
+    assert imports.members == []
+
+
+@pytest.mark.parametrize(
+    ("column", "entered"), [("amzn_user_data=", ["u0", "u1"]), (f"amzn_user_data={ADS}", ["u0"])], ids=["other", "read"]
+)
+def test_the_answer_about_a_column_is_its_reading(imports: Imports, column: str, entered: list[str]) -> None:
+    imports.run(with_answers("ja", "nein"), consent="GRANTED", column=[column])
+    assert [each["externalUserId"] for each in imports.records if each["action"] == "CREATE"] == entered
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_answer"),
+    [
+        pytest.param(["ja"] * 5_000 + ["nein"], True, id="a rare no, behind the sample"),
+        pytest.param([""] * 5_000 + ["FALSE"], True, id="empty at first"),
+        pytest.param(["1", "0"], True, id="as numbers"),
+        pytest.param(["1.0", "0.0"], True, id="as numbers with a point"),
+        pytest.param(["Y", "N"], True, id="as letters"),
+        pytest.param(['"=""ja"""', "nein."], True, id="as a formula, or with a period"),
+        pytest.param(["ja\u200b", "\uff4eein"], True, id="in characters that look the same"),
+        pytest.param(["ja", ""], True, id="nothing in place of a no"),
+        pytest.param(["ja"] * 10 + ["nein", "vielleicht"], True, id="few other words"),
+        pytest.param(["ja", "oui"], False, id="nobody says no"),
+        pytest.param(["0", "1", "2", "3"], False, id="a number of orders"),
+        pytest.param(["", ""], False, id="empty"),
+    ],
+)
+def test_a_column_of_yes_and_no_is_known_by_its_words(imports: Imports, answers: list[str], *, is_answer: bool) -> None:
+    shown = imports.run(with_answers(*answers), dry_run=True).err
+    assert (f"{ADS} says yes and no" in shown) is is_answer
+
+
+def test_beside_a_consent_column_another_answer_is_noted_only(imports: Imports) -> None:
+    content = "id,email,Einwilligung,VIP\nu1,a@b.co,ja,nein\nu2,b@b.co,ja,ja\n"
+    assert "VIP says yes and no (1 nein, 1 ja)" in imports.run(content).err
+    assert imports.members == ["u1", "u2"]
+    assert "VIP" not in imports.run("id,VIP\nu1,nein\n", exits=True).err
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,10 @@ active 1 email; kept until 20|Matches 3 email (lower case)|No person was found b
     for said in expected.replace("\n", "").split("|"):
         assert (said in shown, said in written) == (True, True)
     assert sorted(shown.split("member erase ")[1].split(" audience-sync")[0].split()) == sorted(found)
-    assert "\n  audience-sync member erasure web_77 --html web_77.html --json > web_77.json\n" in printed.out
+    assert (
+        "\n  audience-sync member erasure web_77 --html erasure-web_77.html --json > erasure-web_77.json\n"
+        in printed.out
+    )
     assert [ADDRESS in each or digest(ADDRESS) in each for each in (*printed, written)] == [False] * 3
 
 
@@ -97,10 +100,15 @@ def test_if_nothing_is_found_the_answer_names_what_was_not_searched(deployment: 
     assert {name: value for name, value in line.items() if name != "who"} == logged
 
 
-def test_an_unsearchable_value_is_reported_by_line_and_the_rest_are_answered(search: Search) -> None:
+def test_an_unsearchable_value_is_reported_by_line_and_the_rest_are_answered(search: Search, tmp_path: Path) -> None:
     printed = search(NUMBER, ADDRESS, "Ines Alvarez", raises=AlreadyReported)
     assert "cust_2001" in printed.out
     assert [line[:22] for line in printed.err.splitlines()[1:]] == ["Line 1 is not searched", "Line 3 is not searched"]
+    assert "Line 3 was not searched: not an e-mail" in " ".join(printed.out.split())
+    page = tmp_path / "answer.html"
+    report = search("nobody@x.com", "Ines Alvarez", page=page, as_json=True, raises=AlreadyReported).json
+    assert report["answer"] == "Nothing was found, but not all lines were searched: correct them, and search again."
+    assert "Line 2 was not searched: not an e-mail" in page.read_text(encoding="utf-8")
     for options in {"country": "Atlantis"}, {}:
         search("Ines Alvarez", raises=WrongUsage, **options)
 
@@ -157,10 +165,28 @@ def test_a_dead_event_that_cannot_be_read_is_named_and_denies_nothing(deployment
     encrypted = b64encode(b"".join(sha256(bytes([each])).digest() for each in range(4))).decode()
     deployment.send("EventsDeadLetterQueue", encrypted, reason="invalid_request")
     shown = search("nobody@example.com", raises=AlreadyReported).out
-    assert "A message of the event queue cannot be read: `audience-sync parked show" in shown
+    assert "1 dead event is not in a form that can be searched: `audience-sync parked show" in shown
     assert "no data" not in shown
-    assert "cannot be read" in deployment.printed(drop, Filter(), erased=True, raises=AlreadyReported).err
-    assert "cannot be read" in deployment.printed(show, "cust_2001", raises=AlreadyReported).err
+    said = "not in a form that can be searched"
+    assert said in deployment.printed(drop, Filter(), erased=True, raises=AlreadyReported).err
+    assert said in deployment.printed(show, "cust_2001", raises=AlreadyReported).err
+
+
+def test_of_a_pasted_line_the_answer_says_which_part_was_searched(search: Search) -> None:
+    printed = search(f"Ines Alvarez <{ADDRESS}>", "+442079460958")
+    assert "Of line 1, only the e-mail address in it is searched (characters 15 to 36)." in printed.err
+    assert "1: e-mail address (characters 15 to 36), 2: phone number" in " ".join(printed.out.split())
+    assert "cust_2001" in printed.out
+    assert ADDRESS not in printed.out + printed.err
+
+
+@pytest.mark.usefixtures("event_queue")
+def test_if_nothing_is_found_the_answer_says_how_dead_events_were_searched(
+    deployment: Deployment, search: Search
+) -> None:
+    deployment.send("EventsDeadLetterQueue", '{"userId":"x"}')
+    report = search("nobody@example.com", as_json=True, raises=ReportedAsNotThere).json
+    assert ("1 dead event compared word by word. " in report["answer"], report["eventsRead"]) == (True, 1)
 
 
 def test_a_file_with_the_answer_is_for_its_owner_only(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from base64 import b64encode
 from dataclasses import replace
 
 import pytest
@@ -73,14 +72,13 @@ HASHED = hashlib.sha256(b"ada@example.com").hexdigest()
             for number, form in enumerate(
                 (
                     *("1;ada@example.com;x", "<a><mail>ada@example.com</mail></a>", "{'email': 'ada@example.com'}"),
-                    *("userId: ada@example.com", "email=ada%40example.com&x=1", "mailto:ada@example.com"),
-                    *(b64encode(b'{"email":"Ada@example.com"}').decode(), HASHED.upper()),
+                    *("userId: ada@example.com", "mailto:ada@example.com", HASHED.upper()),
                 )
             )
         ),
         pytest.param('[{"userId":"before-2"}', False, id="another id"),
         pytest.param('{"type":"track","event":"Entered","userId":"never","email":"eve@b.co"', False, id="field names"),
-        pytest.param('"' + r"\"" * 500_000, False, id="nothing but quotation marks, in a second"),
+        pytest.param('{"a":"' + r"\"" * 500_000, False, id="nothing but quotation marks, in a second"),
     ],
 )
 def test_drop_erased_deletes_unusable_event_queue_messages_that_name_the_person(

@@ -203,7 +203,7 @@ def test_an_unlinked_audience_is_found_by_deletions_but_not_by_events(fixture: L
     fixture.writer.unlink(BUYERS.audience_id, at=5)
     request = fixture.listing.for_request()
     assert (request.by_id(BUYERS.audience_id), request.by_computation_key("buyers")) == ((), ())
-    unlinked = Audience(BUYERS.audience_id, name="Buyers", country="US", unlinked_at=5)
+    unlinked = replace(BUYERS, unlinked_at=5)
     assert fixture.listing.with_unlinked() == [Audience("11"), unlinked]
 
 

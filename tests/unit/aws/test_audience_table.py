@@ -170,7 +170,7 @@ def test_a_row_keeps_the_time_at_which_its_audience_was_listed(fixture: TableFix
 def test_an_unlinked_audience_keeps_its_row_without_being_listed(fixture: TableFixture) -> None:
     fixture.put(BUYERS, Audience("11"))
     assert fixture.table.unlink(BUYERS.audience_id, at=5)
-    unlinked = replace(BUYERS, computation_key=None, external_audience_id=None, unlinked_at=5)
+    unlinked = replace(BUYERS, unlinked_at=5)
     assert (fixture.table.by_id(BUYERS.audience_id), fixture.table.all()) == (None, [Audience("11")])
     assert fixture.table.by_computation_key("buyers") == fixture.table.by_external_audience_id("buyers-us") == []
     assert fixture.table.stored(BUYERS.audience_id) == unlinked

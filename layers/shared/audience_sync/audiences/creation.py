@@ -25,6 +25,7 @@ from audience_sync.amazon_ads.advertiser_audiences.audience import (
 from audience_sync.amazon_ads.advertiser_audiences.audience_diff import SettingMismatch, mismatches
 from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.amazon_ads.ids import audience_id
+from audience_sync.audiences.names import Kind, holders, taken
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import STALE_LOCK_AGE, CreationLock, CreationLocks, key_of
 from audience_sync.aws.secrets import JsonSecret
@@ -54,6 +55,18 @@ READ_TIMEOUT = 3.0  # seconds; without an answer the table decides
 # all of them every minute, and a deletion notice reads a row for each: with 10,000, ingest no longer answers in time.
 MAX_CREATED_A_DAY = 100
 _DAY = 86_400_000  # milliseconds
+_TAKEN = {
+    Kind.KEY: SettingFault(
+        Kind.KEY,
+        "a key that is no name of another audience, listed or unlinked: no key, id or external id",
+        "leave it out; to share the key, then run `audience-sync audiences link ID --key KEY --also`",
+    ),
+    Kind.EXTERNAL_ID: SettingFault(
+        Kind.EXTERNAL_ID,
+        "an id that is no name of another audience, listed or unlinked: no id, key or external id",
+        "choose another, or run `audience-sync audiences link AUDIENCE_ID` for that audience",
+    ),
+}
 _SEGMENT_KEY = re.compile(r"\w[\w-]*", re.ASCII)  # Segment makes them in snake case
 
 
@@ -239,7 +252,7 @@ class Audiences:
         for listed in self._table.by_external_audience_id(wanted.external_audience_id):
             if listed.destination == wanted.destination:
                 return Created(listed, wanted)
-        check_key_free(self._table, wanted.computation_key, by_operator=self._limits is None)
+        self._check_names_free(wanted)
         lock, is_ours = self._acquire(wanted, deadline)
         if is_ours:
             audience_id = self._create(wanted, lock, deadline)
@@ -283,7 +296,7 @@ class Audiences:
         with ExitStack() as held:
             try:
                 held.enter_context(alone_with_key(self._locks, wanted.computation_key, self._clock))
-                check_key_free(self._table, wanted.computation_key, by_operator=self._limits is None)
+                self._check_names_free(wanted)
                 if timeout <= 0:
                     raise OutOfTime("not enough time left", retry_after=None)
                 with counted_creation(self._locks, self._clock) if self._limits else nullcontext():
@@ -298,12 +311,15 @@ class Audiences:
             self._locks.complete(lock, wanted.listed_as(audience_id), now=self._clock.now_ms())
         return audience_id
 
+    def _check_names_free(self, wanted: NewAudience) -> None:
+        names = wanted.computation_key, wanted.external_audience_id
+        check_names_free(self._table, *names, by_operator=self._limits is None)
+
     def _check_not_unlinked(self, audience_id: str) -> None:
         """Raise InvalidAudience if an audience was unlinked: its members are still in it."""
         audience = self._table.stored(audience_id)
         if audience and audience.unlinked_at is not None:
-            remedy = "choose another, or run `audience-sync audiences link AUDIENCE_ID` for that audience"
-            raise InvalidAudience([SettingFault("externalAudienceId", "an id that no unlinked audience has", remedy)])
+            raise InvalidAudience([_TAKEN[Kind.EXTERNAL_ID]])
 
 
 def alone_with_key(locks: CreationLocks, key: str | None, clock: Clock) -> AbstractContextManager[None]:
@@ -314,27 +330,30 @@ def alone_with_key(locks: CreationLocks, key: str | None, clock: Clock) -> Abstr
     return locks.held(key_of(key, "computation key"), clock) if key else nullcontext()
 
 
-def check_key_free(table: AudienceTable, key: str | None, *, by_operator: bool) -> None:
-    """Raise InvalidAudience if another audience has a computation key: under one key, two would get no events.
+def check_names_free(table: AudienceTable, key: str | None, external_id: str, *, by_operator: bool) -> None:
+    """Raise InvalidAudience if a name of a new audience would mean another one too. See audiences/names.py.
 
-    Only the operator can create one for the key of an unlinked audience, of which Segment goes on sending events, and
-    for a key that is an external id of another audience: under that name, an operator may know the other one.
+    Under one key, two audiences would get no events. Under one external id, each target has an audience. Only the
+    operator can give the names of an unlinked audience to another: Segment goes on sending events of its key, and an
+    operator may know it by its external id.
     """
-    if not key:
-        return
-    if not by_operator and not _SEGMENT_KEY.fullmatch(key):  # an operator may type it into a shell
+    faults = []
+    if key and not by_operator and not _SEGMENT_KEY.fullmatch(key):  # an operator may type it into a shell
         remedy = "copy it from the settings of the audience in Segment"
-        raise InvalidAudience(
-            [SettingFault("computationKey", "letters, digits, _ and -, such as big_spenders", remedy)]
-        )
-    allowed = "a key that no other audience is linked to"
-    taken = table.by_computation_key(key, with_unlinked=not by_operator)
-    if not by_operator:
-        allowed += ", or was until it was unlinked, and no other has as its external id"
-        taken += table.by_external_audience_id(key)
-    if taken:
-        remedy = "leave it out; to share the key, then run `audience-sync audiences link ID --key KEY --also`"
-        raise InvalidAudience([SettingFault("computationKey", allowed, remedy)])
+        faults.append(SettingFault(Kind.KEY, "letters, digits, _ and -, such as big_spenders", remedy))
+        raise InvalidAudience(faults)
+    names = {Kind.KEY: key, Kind.EXTERNAL_ID: external_id}
+    wanted = {kind: name for kind, name in names.items() if name}
+    stored = [each for name in {*wanted.values()} for each in table.named(name)]
+    of_another_kind = {kind for kind, _ in taken(wanted, stored)}
+    for kind, name in wanted.items():
+        same = [each for has, each in holders(name, stored) if has is kind]
+        unlinked = [each for each in same if each.unlinked_at is not None]
+        is_shared = len(unlinked) < len(same) and kind is Kind.KEY
+        if kind in of_another_kind or is_shared or (unlinked and not by_operator):
+            faults.append(_TAKEN[kind])
+    if faults:
+        raise InvalidAudience(faults)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from audience_sync.amazon_ads.data_manager.answers import DataRoom, Dataset, Share
 from audience_sync.amazon_ads.data_manager.dataset_settings import NewDataset, new_dataset
 from audience_sync.amazon_ads.destination import Api, ads_data_manager
-from audience_sync.audiences.creation import Limits, alone_with_key, check_key_free, counted_creation
+from audience_sync.audiences.creation import Limits, alone_with_key, check_names_free, counted_creation
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLocks, key_of
 from audience_sync.clock import Clock
@@ -159,7 +159,8 @@ class Datasets:
         known, found = self._listed(wanted), None
         is_first, by_operator = known is None, self._limits is None
         if is_first:
-            check_key_free(self._table, wanted.computation_key, by_operator=by_operator)
+            names = wanted.computation_key, wanted.external_audience_id
+            check_names_free(self._table, *names, by_operator=by_operator)
         if (is_first or by_operator) and amazon.data_room(timeout=self._time_left(deadline)) is None:
             amazon.make_data_room(timeout=self._time_left(deadline))
         if is_first and (found := amazon.dataset_named(wanted.name, timeout=self._time_left(deadline))):

@@ -70,14 +70,12 @@ class AudienceTable:
         )
         return _audience(row) if row else None
 
-    def by_computation_key(self, key: str, *, with_unlinked: bool = False) -> list[Audience]:
+    def by_computation_key(self, key: str) -> list[Audience]:
         """Return the audiences linked to Segment's computation key; there should be one at most. Raises Unavailable.
 
-        Reads an index, in which a new audience appears a moment later. `with_unlinked` adds those that had the key when
-        they were unlinked.
+        Reads an index, in which a new audience appears a moment later.
         """
-        found = [_audience(row) for row in self._query(BY_COMPUTATION_KEY, key)] if _can_be_a_key(key) else []
-        return [each for each in found if with_unlinked or each.unlinked_at is None]
+        return [each for each in self._found(BY_COMPUTATION_KEY, key) if each.unlinked_at is None]
 
     def all(self) -> list[Audience]:
         """Return every listed audience. Raises Unavailable."""
@@ -138,14 +136,22 @@ class AudienceTable:
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def by_external_audience_id(self, external_audience_id: str) -> list[Audience]:
-        """Return the audiences created under the customer's own id, at most one for each target. Raises Unavailable.
+        """Return the audiences listed under the customer's own id, at most one for each target. Raises Unavailable.
 
         Reads an index, in which a new audience appears a moment later.
         """
-        if not _can_be_a_key(external_audience_id):
-            return []
-        rows = self._query(BY_EXTERNAL_AUDIENCE_ID, external_audience_id)
-        return [_audience(row) for row in rows]
+        found = self._found(BY_EXTERNAL_AUDIENCE_ID, external_audience_id)
+        return [each for each in found if each.unlinked_at is None]
+
+    def named(self, name: str) -> list[Audience]:
+        """Return each audience that has a name of any kind, listed or unlinked, once. Raises Unavailable.
+
+        Reads the indexes, in which a new audience appears a moment later.
+        """
+        found = [*self._found(BY_COMPUTATION_KEY, name), *self._found(BY_EXTERNAL_AUDIENCE_ID, name)]
+        if own := self.stored(name):
+            found.append(own)
+        return [*{each.audience_id: each for each in found}.values()]
 
     def put(self, audience: Audience, *, created: int) -> None:
         """List an audience, replacing its row. `created` is in epoch milliseconds. Raises Unavailable."""
@@ -187,12 +193,12 @@ class AudienceTable:
     def unlink(self, audience_id: str, *, at: int, replacement: str | None = None) -> bool:
         """Take an audience off the list; return whether it was listed. `at` is in epoch milliseconds.
 
-        At Amazon it stays, and its row keeps the computation key for `by_computation_key`. With `replacement`, which
-        gets its events, both must be listed, and `replacement` not moved to it. Raises Unavailable.
+        At Amazon it stays, and its row keeps its names, by which somebody may know it. With `replacement`, which gets
+        its events, both must be listed, and `replacement` not moved to it. Raises Unavailable.
         """
         unlink = {
             "Key": {"audienceId": {"S": audience_id}},
-            "UpdateExpression": f"SET unlinkedAt = :at REMOVE {BY_EXTERNAL_AUDIENCE_ID}",
+            "UpdateExpression": "SET unlinkedAt = :at",
             "ExpressionAttributeValues": {":at": {"N": str(at)}},
         }
         if replacement is None:
@@ -236,16 +242,18 @@ class AudienceTable:
     def _conditional(self, operation: Callable[..., Any], **arguments: Any) -> bool:
         return written(operation, TableName=self._name, **arguments)
 
-    def _query(self, index: str, key: str) -> list[Mapping[str, Any]]:
-        """Query an index, which has the name of its key attribute."""
-        rows: list[Mapping[str, Any]] = self._call(
+    def _found(self, index: str, key: str) -> list[Audience]:
+        """Query an index, which has the name of its key attribute; unlinked audiences are in it too."""
+        if not _can_be_a_key(key):
+            return []
+        rows = self._call(
             self._client.query,
             TableName=self._name,
             IndexName=index,
             KeyConditionExpression=f"{index} = :key",
             ExpressionAttributeValues={":key": {"S": key}},
         )["Items"]
-        return rows
+        return [_audience(row) for row in rows]
 
     def _call(self, operation: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
         with audience_table_call():
@@ -321,8 +329,6 @@ def _audience(row: Mapping[str, Any]) -> Audience:
 
     deserialize = TypeDeserializer().deserialize
     held = {name: deserialize(value) for name, value in row.items()}
-    if "unlinkedAt" in held:  # its key is kept for `by_computation_key` alone: no event of the key reaches it
-        held.pop(BY_COMPUTATION_KEY, None)
     values = {field: _whole(held[name]) for name, field in _ATTRIBUTES.items() if name in held}
     settings = {name: _whole(value) for name, value in held.get("settings", {}).items()}
     fields = held.get("destination", {name: _whole(held.get(name)) for name in _OF_DESTINATION})
