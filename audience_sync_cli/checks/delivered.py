@@ -25,7 +25,7 @@ NEAR_ZERO, HALF = 10.0, 50.0
 # Percent of the members in the table that Amazon should have received. Those of the last minutes are still on the way.
 EXPECTED = 90
 # Dead letter reasons that affect all members rather than one record
-_FOR_ALL = (Reason.ACCESS_DENIED, Reason.NOT_FOUND, Reason.JOB_FAILED)
+_FOR_ALL = (Reason.ACCESS_DENIED, Reason.NOT_FOUND)
 _REFUSED = Finding("ok", "Not known: Amazon refused to describe the audience.")
 _RUNBOOK = "See Changes in the dead letter queue in docs/runbook.md."
 _COMPARE = "audience-sync member show USER_ID"
@@ -102,7 +102,8 @@ def jobs(readings: AudienceReadings) -> Finding:
         return Finding("ok", f"No Amazon job with its records ended {readings.period}.")
     if lowest >= 100:
         return Finding("ok", f"Amazon's jobs processed all of its records {readings.period}.")
-    found = f"An Amazon job processed only {lowest:.0f}% of its records {readings.period}; it rejected the others."
+    found = f"An Amazon job processed only {lowest:.0f}% of its records {readings.period}."
+    found += " The others are sent again; what a job rejects twice is parked."
     following = to_paste("parked list", audience=readings.audience.audience_id, reason="job_rejected")
     return Finding("note", found, following)
 

@@ -22,6 +22,12 @@ _REDRIVE = "Redrive it: a person is to leave."
 _CORRECT = "If the detail names a field, correct the source and drop it: Segment's next event is sent. Else redrive it."
 
 
+FORMER = {  # of dead letters from before jobs were repeated
+    "job_failed": Explained("Amazon's whole job failed", "Redrive it."),
+    "job_unknown": Explained("the outcome of Amazon's job is unknown", "Redrive it."),
+}
+
+
 class RowReason(StrEnum):
     """Reasons for which only a row of a file is left out."""
 
@@ -50,7 +56,7 @@ ROW_REMEDIES: dict[str, str] = {  # of rows of a file: no mapping is at fault
 def explained(reason: str) -> Explained:
     """Explain a reason code, also one that only another version knows."""
     if reason not in Reason:
-        return Explained(f"the reason is {reason}", "See Reason codes in docs/runbook.md.")
+        return FORMER.get(reason) or Explained(f"the reason is {reason}", "See Reason codes in docs/runbook.md.")
     known = Reason(reason)
     return Explained(known.means, sentence(known.remedy) if known.remedy else "")
 

@@ -16,7 +16,7 @@ from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.members.id_list import MEMBER_ID, REQUEST, require_id
 from audience_sync_cli.members.people import Known, people
 from audience_sync_cli.stack.dead_events import DeadEvents, is_searchable, unsearchable
-from audience_sync_cli.stack.member_facts import last_sent, state_facts
+from audience_sync_cli.stack.member_facts import enter_again_at, last_sent, removal_again_at, state_facts
 from audience_sync_cli.stack.peeking import peek, with_erased
 
 app = typer.Typer()
@@ -118,5 +118,8 @@ def _state_json(state: MemberState) -> dict[str, Any]:
         "toRemove": [each.digests for each in state.to_remove],
         "erase": state.must_erase,
         "lateJobs": [job.job_id for job in state.late_jobs],
+        "enterAgainAt": iso_time(enter_again_at(state)),
+        "removalAgainAt": iso_time(removal_again_at(state)),
+        "failedJobs": state.failed_jobs,
         "keptUntil": iso_time(expires_at(state) * 1000),
     }

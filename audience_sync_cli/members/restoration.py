@@ -117,6 +117,7 @@ def _merged(source: MemberState, live: MemberState, timing: Timing) -> MemberSta
         enter_owed=any(state.enter_owed for state in known if not newest.exits),
         removal_sent=max(state.removal_sent for state in known),
         removal_owed=any(state.removal_owed for state in known),
+        removal_retry_at=max(state.removal_retry_at for state in known),
         enters_effective_by=max(live.enters_effective_by, source.enters_effective_by, *ends),
         removals_effective_by=max(state.removals_effective_by for state in known),
         late_jobs=tuple({job.job_id: job for state in known for job in state.late_jobs}.values()),

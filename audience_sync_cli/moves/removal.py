@@ -60,7 +60,8 @@ def removal_of(state: MemberState, now: float, timing: Timing, waiting: float = 
 def _unproven(state: MemberState, now: float, timing: Timing, *, awaits_job: bool) -> str:
     """Return why a removal will never be proven; empty if it may be."""
     tried = max(state.removal_sent, state.exit_recorded)
-    if state.removal_owed and now >= tried + timing.effective_after:  # until then, it may be tried again
+    is_retried = state.removal_retry_at or now < tried + timing.effective_after
+    if state.removal_owed and not is_retried:
         return "the last attempt at the removal failed"
     was_in = state.enter_sent and state.to_remove
     if was_in and not (has_jobs(state.newest.destination) or is_granted(state.newest.consent)):

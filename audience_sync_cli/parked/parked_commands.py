@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync_cli.frame.errors import AlreadyReported, NotThere, WrongUsage
+from audience_sync_cli.frame.reasons import FORMER
 from audience_sync_cli.frame.screen import counted, moment
 from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.frame.times import MINUTE, SINCE, read_time
@@ -47,7 +48,7 @@ class Filter:
 
     def condition(self, session: Session) -> Condition:
         """Return a test for dead letters. Raises WrongUsage, and NotThere for an audience that nothing knows."""
-        if self.reason and self.reason not in REASONS:
+        if self.reason and self.reason not in (*REASONS, *FORMER):
             raise WrongUsage(
                 "Unknown reason code.",
                 f"{did_you_mean(self.reason, REASONS)}The codes: {', '.join(REASONS)}.",

@@ -7,7 +7,7 @@ from typing import Any
 
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Identity
-from audience_sync_cli.frame.screen import moment
+from audience_sync_cli.frame.screen import counted, moment
 
 
 def state_facts(state: MemberState) -> dict[str, Any]:
@@ -23,12 +23,29 @@ def state_facts(state: MemberState) -> dict[str, Any]:
         "to remove": _fields(state.to_remove),
         "to be erased": state.must_erase,
         "late jobs": ", ".join(job.job_id for job in state.late_jobs),
+        "sent again": _sent_again(state),
     }
 
 
 def last_sent(state: MemberState) -> int | None:
     """Return the time of the last upload for the member, in epoch milliseconds."""
     return max(state.enter_sent, state.removal_sent) * 1000 or None
+
+
+def enter_again_at(state: MemberState) -> int | None:
+    """Return from when an enter is sent again whose job has failed or is unknown, in epoch milliseconds."""
+    return state.enter_retry_at * 1000 or None if state.enter_owed and not state.newest.exits else None
+
+
+def removal_again_at(state: MemberState) -> int | None:
+    """Return from when a removal is sent again, likewise."""
+    return state.removal_retry_at * 1000 or None if state.removal_owed and state.to_remove else None
+
+
+def _sent_again(state: MemberState) -> str:
+    times = {"a removal": removal_again_at(state), "an enter": enter_again_at(state)}
+    again = " and ".join(f"{upload} from {moment(at)}" for upload, at in times.items() if at)
+    return f"{again}, after {counted(state.failed_jobs, 'failed job')}" if again else ""
 
 
 def _fields(identities: Sequence[Identity]) -> str:

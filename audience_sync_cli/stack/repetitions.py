@@ -35,7 +35,7 @@ class Repetitions:
     def lines(self) -> list[str]:
         """Sentences for the operator; none if nothing was repeated and nothing waits."""
         sentences = (
-            (self.repeated, "record", "sent again, because another upload of the member could take effect later"),
+            (self.repeated, "record", "sent again: their job failed, or another upload could take effect later"),
             (self.waits, "time", "an enter waited until an upload that removes the member has taken effect"),
         )
         return [

@@ -51,7 +51,7 @@ class Reading(NamedTuple):
     left: int  # not completed; following ends at 0
     parked: int  # since following began
     text: str  # of both, without a period
-    refused: int = 0  # records refused by Amazon's jobs; they are parked within minutes
+    refused: int = 0  # records on which Amazon's jobs had no effect; they are sent again
 
 
 def settle(
@@ -105,9 +105,11 @@ def _end(reading: Reading, needed: "Blocker | None", told: Mapping[str, "Blocker
     text = f"{timed_out}{reading.text}."
     if needed:
         return End("blocked", needed.sentence, needed.remedy)
-    if reading.parked or reading.refused:
-        text += f" {counted(reading.parked, 'more dead letter')}." if reading.parked else ""
+    if reading.parked:
+        text += f" {counted(reading.parked, 'more dead letter')}."
         return End("parked", text, "`audience-sync parked list` shows why changes are parked.")
+    if reading.refused:
+        return End("rejected", text, "They are sent again, from five minutes later on. A second rejection parks them.")
     if timed_out:
         return End("timeout", text, " ".join(each.text for each in told.values()) or GOES_ON)
     return End("done", text)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MARGIN = 2.0  # seconds: times of the gateway and of member rows are whole seconds
 LOOK_FOR_BLOCKERS = 10.0  # seconds between two checks for blockers
 PAUSE, PAUSE_AT_AMAZON = 2.0, 10.0  # seconds between two checks
+_UNKNOWN = "The stack sends the change again. See Findings in docs/runbook.md."
 
 
 class Following:
@@ -180,7 +181,7 @@ class Following:
         try:
             report = self._session.amazon.job(way.job_id or "")
         except NotFound:
-            way.end = End("rejected", "Amazon does not know the job.", "See Findings in docs/runbook.md.")
+            way.end = End("rejected", "Amazon does not know the job.", _UNKNOWN)
             return
         if report.is_final:
             is_odd = not report.sizes.received and not all(change.exits for change in way.changes)

@@ -12,7 +12,9 @@ from audience_sync_cli.stack.dead_letters import DeadLetterMessage
 from audience_sync_cli.stack.options import NO_TTL, keeping
 from audience_sync_cli.stack.settling import GOES_ON, End
 
-_WILL_BE_PARKED = "The stack checks the job within 15 minutes, and parks the change: `audience-sync parked list`."
+_CHECKED = "The stack checks the job within 15 minutes"
+_SENT_AGAIN = f"{_CHECKED}, and sends it again until a job succeeds: `audience-sync member show USER_ID` has the time."
+_REJECTED = f"{_CHECKED}. It sends the record again once. A second rejection parks it: `audience-sync parked list`."
 
 type Place = Literal["answer", "queue", "table", "upload", "job"]
 
@@ -82,9 +84,9 @@ def job_ended(
     refused = [reason for each in changes if (reason := report.rejected.get(each.member[1])) is not None]
     if refused:
         why = refused[0] or "no reason given"
-        return text, facts, End("rejected", f"Amazon's job rejected the record: {why}.", _WILL_BE_PARKED)
+        return text, facts, End("rejected", f"Amazon's job rejected the record: {why}.", _REJECTED)
     if report.has_failed:
-        return text, facts, End("rejected", "The whole job failed: nothing took effect.", _WILL_BE_PARKED)
+        return text, facts, End("rejected", "The whole job failed: nothing took effect.", _SENT_AGAIN)
     if all(each.exits for each in changes) or (ttl != 0 and sizes.received != 0):
         return text, facts, End("done", "Amazon has applied the change.")
     nobody, (audience_id, _) = "The job has ended, but nobody is in the audience.", changes[0].member

@@ -172,9 +172,10 @@ def _report_deletion(report: DeletionReport) -> None:
 
 
 def _emit_metrics(check: JobCheck) -> None:
+    has_failed = check.report is not None and check.report.has_failed
     telemetry.count(
         **{
-            metric_names.JOBS_UNRESOLVED: int(check.outcome in (JobOutcome.GIVEN_UP, JobOutcome.UNKNOWN)),
+            metric_names.JOBS_UNRESOLVED: int(has_failed or check.outcome in (JobOutcome.GIVEN_UP, JobOutcome.UNKNOWN)),
             # Counted as delivered when the upload was accepted; the job has shown otherwise.
             metric_names.CHANGES_DELIVERED: -check.counted,
             metric_names.CHANGES_PARKED: check.counted,

@@ -79,7 +79,7 @@ RECIPES = (
         "DeadLetters",
         withholds="room",
     ),
-    Recipe("job-failed", "Every job fails", "job_failed", "DeadLetters", _uploads({"job": {"state": "FAILED"}})),
+    Recipe("job-failed", "Every job fails", "FAILED", "Findings", _uploads({"job": {"state": "FAILED"}})),
     Recipe(
         "bad-records",
         "Jobs reject the first record of each upload",

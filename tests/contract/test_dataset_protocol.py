@@ -14,6 +14,7 @@ from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_step import KEEP_REMOVED
 from audience_sync.members.membership import Identity
+from audience_sync.members.messages import ChangeMessage
 from tests.support.builders import AUDIENCE, sha256
 from tests.support.worker_stack import DATASET, GRANTED, NOW, WorkerStack, change, dataset_stack, named_in
 
@@ -77,8 +78,8 @@ def test_one_event_for_two_audiences_has_a_row_and_a_job_for_each(stack: WorkerS
     (job,) = stack.jobs.drain()
     assert JobMessage.from_body(job).audience_id == "5", "an upload to a dataset has no job"
     stack.check_jobs(JobReport("FAILED"), job)
-    (letter,) = map(DeadLetter.from_body, stack.dead_letters.drain())
-    assert [each.audience_id for each in letter.changes] == ["5"]
+    (repetition,) = map(ChangeMessage.from_body, stack.queue.drain())
+    assert repetition.audience_id == "5"
     states = stack.members().read([("5", "m1"), (AUDIENCE, "m1")])
     assert [bool(states[audience_id, "m1"].enter_sent) for audience_id in ("5", AUDIENCE)] == [True, True]
 

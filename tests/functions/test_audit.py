@@ -356,7 +356,7 @@ def test_a_job_without_a_result_is_told_at_the_next_audit_although_the_alarm_is_
 
 
 REFRESH_STOPPED = "refresh_stopped: The token refresh has not run for two hours. Workers log in themselves."
-LOST = "Upload jobs of {} whose result Amazon did not report: 3. A removal that it rejected in one is parked nowhere."
+LOST = "Upload jobs of {} that failed, or whose result Amazon did not report: 3. Their members are sent again."
 
 
 class ErasureHarness:

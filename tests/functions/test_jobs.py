@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from audience_sync.runtime.audience_numbers import DAY
 from functions.jobs import handler
 from tests.support.cloud import AUDIENCE, Cloud
 from tests.support.invocations import body, change, check_jobs, deliver, put, take
+from tests.support.member_changes import reject_once
 
 UPLOADS = "/amc/audiences/records"
 
@@ -64,9 +66,12 @@ def unreadable(_: Checkpoint) -> None:
     raise Unavailable("the membership table does not answer")
 
 
-def test_a_rejected_record_counts_as_parked_instead_of_delivered(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_a_record_rejected_again_counts_as_parked_instead_of_delivered(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
     cloud.fault(UPLOADS, {"job": {"failed": ["cust_2"]}})
     deliver(cloud, body(change("cust_1"), change("cust_2")))
+    reject_once(cloud.rows(), (AUDIENCE.audience_id, "cust_2"))
     printed()
     assert check_jobs(cloud) == []
     (dead_letter,) = cloud.messages("DeadLetterQueue")
@@ -75,6 +80,22 @@ def test_a_rejected_record_counts_as_parked_instead_of_delivered(cloud: Cloud, p
     text = printed().replace(" ", "")
     assert '"ChangesDelivered":[-1.0]' in text
     assert '"ChangesParked":[1.0]' in text
+
+
+@pytest.mark.parametrize("job", [{"state": "FAILED"}, {"failed": ["cust_1"]}], ids=["all records", "one record"])
+def test_what_a_job_has_not_done_is_sent_again_without_a_command(
+    cloud: Cloud, printed: Callable[[], str], job: dict[str, Any]
+) -> None:
+    cloud.fault(UPLOADS, {"job": job})
+    deliver(cloud, body(change("cust_1")))
+    assert (check_jobs(cloud), cloud.members(), cloud.messages("DeadLetterQueue")) == ([], {}, [])
+    (repetition,) = (message.body for message in cloud.queues.peek(cloud.name_of("ChangeQueue")))
+    table = cloud.rows()
+    table.write([replace(each, enter_retry_at=1) for each in table.read([(AUDIENCE.audience_id, "cust_1")]).values()])
+    deliver(cloud, json.dumps(json.loads(repetition) | {"waitsUntil": 1}))
+    check_jobs(cloud)
+    assert [*cloud.members()] == ["cust_1"]
+    assert '"ChangesParked"' not in printed()
 
 
 @pytest.mark.parametrize("status", [400, 403, 503])
@@ -97,9 +118,16 @@ def test_a_job_without_time_for_its_check_stays_in_the_queue(cloud: Cloud) -> No
     assert check_jobs(cloud) == [], "the next run checks it"
 
 
-def test_a_job_unknown_to_amazon_counts_as_unresolved(cloud: Cloud, printed: Callable[[], str]) -> None:
+@pytest.mark.parametrize(
+    ("path", "do"),
+    [(f"{UPLOADS}/*", {"status": 404}), (UPLOADS, {"job": {"state": "FAILED"}})],
+    ids=["unknown", "failed"],
+)
+def test_a_job_that_failed_or_is_unknown_to_amazon_counts_as_unresolved(
+    cloud: Cloud, printed: Callable[[], str], path: str, do: dict[str, Any]
+) -> None:
+    cloud.fault(path, do)
     deliver(cloud, body(change("cust_1")))
-    cloud.fault(f"{UPLOADS}/*", {"status": 404})
     assert check_jobs(cloud) == []
     assert '"JobsUnresolved":[1.0]' in printed().replace(" ", "")
 
@@ -117,8 +145,8 @@ def test_ten_jobs_are_checked_in_parallel(cloud: Cloud, monkeypatch: pytest.Monk
         deliver(cloud, body(change(f"cust_{number}")))
     monkeypatch.setattr(handler, "AmazonAds", SlowAmazon)
     assert (handler.AT_ONCE, check_jobs(cloud)) == (10, [])
-    parked = [each["changes"][0]["record"]["externalUserId"] for each in cloud.messages("DeadLetterQueue")]
-    assert parked == ["cust_3"]
+    again = [each["changes"][0]["record"]["externalUserId"] for each in cloud.messages("ChangeQueue")]
+    assert again == ["cust_3"]
 
 
 def test_a_message_that_is_delivered_twice_is_checked_once(cloud: Cloud, printed: Callable[[], str]) -> None:

@@ -188,9 +188,9 @@ def _check_end(world: World, changes: Sequence[MembershipChange], held: Sequence
         return
     if world.ended < world.accepted:
         raise Wrong(f"{world.accepted} changes were accepted, and {world.ended} have ended")
-    if row.enter_owed or (row.removal_owed and row.to_remove and not world.is_unknown):
+    if row.enter_owed or (row.removal_owed and row.to_remove):
         raise Wrong("the row has a mark that nothing clears")
     noticed = max((each.at for each in changes if each.erase), default=0)
     size = max(len(each.identities) for each in changes)
-    if size == 1 and not world.is_unknown and any(each.at <= noticed for each in row.identities):
+    if size == 1 and any(each.at <= noticed for each in row.identities):
         raise Wrong("identities named before a notice are kept")

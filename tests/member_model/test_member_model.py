@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.job import JobReport
 from audience_sync.delivery import member_delivery
 from audience_sync.delivery.job_members import job_member
 from audience_sync.delivery.member_delivery import MemberDelivery, _Decided
@@ -17,7 +16,6 @@ from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.delivery.returning import Returning
 from audience_sync.errors import MovedOn
 from audience_sync.members import member_step
-from audience_sync.members.job_messages import JobMember
 from audience_sync.members.member_state import Action, LateJob, MemberState, Timing
 from audience_sync.members.member_step import Attempt, Decision, after_attempt, apply_repetition
 from audience_sync.members.membership import Member, Version
@@ -64,10 +62,6 @@ def _forgotten(state: MemberState, job: LateJob, *_: object) -> MemberState:
     return replace(state, late_jobs=tuple(each for each in state.late_jobs if each.job_id != job.job_id))
 
 
-def _no_effect(report: JobReport | None, member: JobMember) -> bool:
-    return member.erases if report is None else report.has_failed or member.member in report.rejected
-
-
 def _own_writes_alone(table: MemberRows, states: dict[Member, MemberState], change: Any) -> list[Any]:
     pairs = [(state, change(state)) for state in states.values()]
     results = table.write([after for before, after in pairs if after != before])
@@ -87,7 +81,9 @@ FAULTS: list[tuple[str, int, object, str, object]] = [
         "_with_replaced_removal",
         lambda state, *_: state,
     ),
-    ("a removal of unknown end counts as without effect", NOTICES, job_end, "_took_no_effect", _no_effect),
+    ("what a failed job has not done is not owed", NOTICES, job_end, "after_failed_job", lambda state, *_: state),
+    ("an unknown job counts as done", NOTICES, job_end, "_is_owed", job_end._took_no_effect),
+    ("a row is looked at only when it is changed", ANY, job_tracking, "with_due", lambda *_: ()),
     (
         "what a parked upload leaves due is not queued",
         ANY,
@@ -104,7 +100,7 @@ FAULTS: list[tuple[str, int, object, str, object]] = [
     ("a repetition is dated before it is sent", SIDE_BY_SIDE, member_delivery, "apply_repetition", _dated_before),
     (
         "a change is not dated before it is sent",
-        ANY,
+        SIDE_BY_SIDE,
         member_step,
         "_dated_unless_owed",
         lambda state, *_: state,

@@ -34,7 +34,7 @@ from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience, Member
 from audience_sync.members.stores import HasTime
-from audience_sync.operations.job_tracking import JobContext, JobOutcome, JobTracker
+from audience_sync.operations.job_tracking import JobContext, JobTracker
 from tests.member_model.scheduler import Killed, Scheduler
 from tests.support.builders import AUDIENCE
 from tests.support.doubles.amazon import FakeGate
@@ -108,7 +108,6 @@ class World:
         self.dead_letters: list[str] = []
         self.jobs: dict[str, Job] = {}
         self.accepted = self.ended = 0  # changes
-        self.is_unknown = False  # the outcome of a job
         self.removes_whole = not held and random.random() < 0.3  # a removal takes the person out, whatever it names
         self._tell = tell
         self._visible: defaultdict[str, list[Queued]] = defaultdict(list)
@@ -203,11 +202,8 @@ class World:
         stays: dict[int, float] = {}
         for each in messages:
             message = JobMessage.from_body(each.body)
-            # It is given up then, even if the write that says so has no answer.
-            self.is_unknown |= self.scheduler.now - to_seconds(message.sent_at) > TIMINGS.longest_job
             try:
-                check = JobTracker(context).check(message, deadline=calls.deadline)
-                self.is_unknown |= check.outcome in (JobOutcome.UNKNOWN, JobOutcome.GIVEN_UP)
+                JobTracker(context).check(message, deadline=calls.deadline)
             except (TransientError, RequestRejected):
                 stays[each.number] = HIDDEN["jobs"]
         calls.wait()

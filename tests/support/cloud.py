@@ -11,6 +11,9 @@ import pytest
 import requests
 
 from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.membership_rows import Sharding
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
 from audience_sync.runtime import telemetry
 from functions.audiences import handler as audiences
 from functions.audit import handler as audit
@@ -53,6 +56,9 @@ class Cloud:
     @property
     def audiences(self) -> AudienceTable:
         return AudienceTable(self.client("dynamodb"), self.name_of("AudienceTable"))
+
+    def rows(self) -> MembershipTable:
+        return MembershipTable(self.client("dynamodb"), self.name_of("MembershipTable"), Sharding(), Clock())
 
     def client(self, service: str) -> Any:
         return self.aws.client(service)

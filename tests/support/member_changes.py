@@ -1,11 +1,12 @@
 """Changes of one member, whose identities are email addresses, and the row after some of them."""
 
+from dataclasses import replace
 from typing import Any
 
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import apply_changes
-from audience_sync.members.membership import MembershipChange
+from audience_sync.members.membership import Member, MembershipChange
 from tests.support import builders
 
 NOW = 1_800_000_000  # epoch seconds
@@ -43,6 +44,12 @@ def recorded(*changes: MembershipChange, until: int = NOW) -> MemberState:
         state = apply_changes(state, [each], now=until + 5_000 * number, timing=TIMING).state
     assert state is not None
     return state
+
+
+def reject_once(table: MembershipTable, *members: Member) -> None:
+    """Write rows as if a job had rejected their newest change, and Amazon had accepted it again since."""
+    results = table.write([replace(state, failed_jobs=1) for state in table.read(members).values()])
+    assert all(isinstance(result, MemberState) for result in results)
 
 
 def record_as_sent(table: MembershipTable, *changes: MembershipChange, now: int) -> None:

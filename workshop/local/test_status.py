@@ -155,7 +155,7 @@ def test_a_fault_has_a_button_and_a_command(
     monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", stack.urls["api"])
     assert active(press(stack, "faults", recipe="denied")["faults"]) == ["denied"]
     assert active(numbers(stack)["faults"]) == run() == ["denied"]
-    assert printed("job-failed") == "job-failed is on: every job fails. Runbook: DeadLetters.\n"
+    assert printed("job-failed") == "job-failed is on: every job fails. Runbook: Findings.\n"
     assert active(numbers(stack)["faults"]) == run() == ["job-failed"]
     with pytest.raises(SystemExit, match="no such recipe; there are revoked, "):
         printed("deniet")

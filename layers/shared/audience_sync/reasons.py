@@ -221,16 +221,9 @@ class Reason(StrEnum):
     JOB_REJECTED = (
         auto(),
         PARKED,
-        "Amazon accepted the upload, but its job rejected the record",
+        "Amazon accepted the upload, but its job rejected the record, twice",
         "correct the source, then drop enters and redrive exits",
     )
-    JOB_FAILED = (
-        auto(),
-        PARKED,
-        "Amazon's whole job failed: no record of the upload took effect",
-        "check the advertiser or AMC instance, then redrive",
-    )
-    JOB_UNKNOWN = auto(), PARKED, "the outcome of Amazon's job is unknown, and a deletion depends on it", "redrive it"
     MESSAGE_NOT_JSON = auto(), PARKED, "this stack did not send the message", "drop it, and find out who else sends"
     MESSAGE_VERSION_UNKNOWN = (
         auto(),

@@ -155,7 +155,7 @@ FOUND = [
     ("parked changes", {"parked": {"job_rejected": 2}}, "note", "2 dead letters"),
     ("parked changes", {"parked": {"job_rejected": 2, "access_denied": 1}}, "problem", GIVE_ACCESS),
     ("jobs", {"lowest_processed": None}, "ok", "No Amazon job"),
-    ("jobs", {"lowest_processed": 97.4}, "note", "only 97%"),
+    ("jobs", {"lowest_processed": 97.4}, "note", "in the last 7 days. The others are sent again"),
     ("processing time", RECENT | {"report": report(replace(FULL, dsp=None))}, "note", "up to 36 hours"),
     ("processing time", RECENT, "ok", "36 hours"),
     ("size", {"report": report(Sizes())}, "note", "no size yet"),

@@ -46,6 +46,26 @@ def test_show_prints_what_was_sent_for_a_current_member(deployment: Deployment) 
     assert (shown["erase"], document["parked"]) == (False, [])
 
 
+def test_show_says_from_when_what_a_failed_job_carried_is_sent_again(deployment: Deployment) -> None:
+    entered, left = change("m1", at=1_000), change("m2", at=1_000)
+    deployment.record(entered, left, replace(left, at=2_000, exits=True))
+    table = deployment.session().members
+    rows = table.read([entered.member, left.member])
+    table.write(
+        [
+            replace(rows[entered.member], enter_owed=True, enter_retry_at=1_800_000_300, failed_jobs=2),
+            replace(rows[left.member], removal_owed=True, removal_retry_at=1_800_000_300, failed_jobs=2),
+        ]
+    )
+    shown = {each: deployment.json(show, each)["audiences"][0]["row"] for each in ("m1", "m2")}
+    times = {each: (row["enterAgainAt"], row["removalAgainAt"], row["failedJobs"]) for each, row in shown.items()}
+    at = "2027-01-15T08:05:00.000Z"
+    assert times == {"m1": (at, None, 2), "m2": (None, at, 2)}
+    printed = [" ".join(deployment.printed(show, each).out.split()) for each in ("m1", "m2")]
+    after = "from 2027-01-15 08:05:00Z, after 2 failed jobs"
+    assert (f"sent again an enter {after}" in printed[0], f"sent again a removal {after}" in printed[1]) == (True, True)
+
+
 def test_show_prints_what_may_remain_at_amazon_of_a_former_member(deployment: Deployment) -> None:
     deployment.record(change("m1", at=1_000), replace(change("m1", at=2_000, exits=True), erase=True))
     deployment.park(change("m1", exits=True, at=2_000), reason="not_found")

@@ -151,8 +151,10 @@ def test_merging_keeps_the_knowledge_of_both_rows_and_what_may_still_take_effect
     both, there, here = (LateJob(f"job-{number}", 500, at=1) for number in range(3))
     source = replace(entered(5, ID_5), enters_effective_by=700, removals_effective_by=200, late_jobs=(both, there))
     live = replace(entered(1), enters_effective_by=600, removals_effective_by=300, late_jobs=(here, both))
-    state = copied(source, live)
+    again = replace(live, removal_owed=True, removal_retry_at=900)
+    state = copied(replace(source, removal_retry_at=800), again)
     assert (state.enters_effective_by, state.removals_effective_by) == (700, 300)
+    assert (state.removal_owed, state.removal_retry_at) == (True, 900)
     assert sorted(state.late_jobs) == [both, there, here]
 
 

@@ -40,6 +40,7 @@ IN_DATASET = entered(ENDED_AT - 10 * DAY, dataset=True)
 RETURNED = replace(left(LONG_AGO, ENDED_AT), newest=replace(LONG_AGO.newest, at=ENDED_AT * 1000 + 1))
 OUT = left(LONG_AGO, ENDED_AT, message_id=ENDED, erase=True)
 WITHOUT_CONSENT = left(entered(ENDED_AT - DAY, dataset=True, consent=TCF), ENDED_AT, message_id=ENDED)
+AGAIN = replace(OUT, removal_owed=True, removal_retry_at=ENDED_AT + 9_600, failed_jobs=3)
 NEW_OUT = left(entered(ENDED_AT - 10), ENDED_AT, message_id=ENDED, erase=True)
 NEW_OUT_OF_DATASET = left(entered(ENDED_AT - 10, dataset=True), ENDED_AT, message_id=ENDED)
 OUT_OF_DATASET = left(IN_DATASET, ENDED_AT, message_id=ENDED)
@@ -59,6 +60,7 @@ OUT_OF_DATASET = left(IN_DATASET, ENDED_AT, message_id=ENDED)
         pytest.param(removed(OUT, OUT.erase_until), 1_000, Stage.GONE, id="the job has ended well"),
         pytest.param(replace(OUT, removal_owed=True), 999, Stage.UNDER_WAY, id="an attempt has failed"),
         pytest.param(replace(OUT, removal_owed=True), 1_000, Stage.UNPROVEN, id="and none was accepted since"),
+        pytest.param(AGAIN, 9_000, Stage.UNDER_WAY, id="its job has failed: it is sent again"),
         pytest.param(OUT_OF_DATASET, 999, Stage.UNDER_WAY, id="a dataset: not effective yet"),
         pytest.param(OUT_OF_DATASET, 1_000, Stage.GONE, id="a dataset: effective"),
         pytest.param(WITHOUT_CONSENT, 1_000, Stage.UNPROVEN, id="a dataset: no consent to user data"),

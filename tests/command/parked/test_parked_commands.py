@@ -247,6 +247,19 @@ def test_list_and_show_name_the_remedy_of_each_reason(deployment: Deployment) ->
     assert "parked show" not in reasons.parked("access_denied").remedy
 
 
+def test_dead_letters_with_a_reason_of_an_older_version_are_explained_and_redriven_by_it(
+    deployment: Deployment,
+) -> None:
+    deployment.park(change("m1"), reason="job_failed")
+    deployment.park(change("m2"), reason="job_unknown")
+    deployment.park(change("m3"), reason="a_reason_to_come")
+    printed = " ".join(deployment.printed(list_, Filter()).out.split())
+    assert printed.count("Redrive it.") == 2
+    assert "a_reason_to_come: See Reason codes in docs/runbook.md." in printed
+    redrive(deployment.session(), Filter(reason="job_failed"))
+    assert members(deployment) == ["m2", "m3"]
+
+
 def test_a_remedy_is_for_the_api_and_the_kind_of_change(deployment: Deployment) -> None:
     dataset, enter, leave = change("m1", destination=ads_data_manager()), change("m1"), change("m1", exits=True)
     deployment.park(dataset, reason="access_denied")

@@ -46,7 +46,7 @@ def settled(
         pytest.param([DONE, TWO_WAITING, DONE], {"steady": 60}, "done", f"{DONE.text}.", 75, 0, id="counts are late"),
         pytest.param([TWO_WAITING, SILENT, DONE], {}, "done", f"{DONE.text}.", 30, 0, id="an error passes"),
         pytest.param([SOME_PARKED], {}, "parked", f"{DONE.text}. 2 more dead letters.", 0, 1, id="some are parked"),
-        pytest.param([Reading(0, 0, "2 rejected", refused=2)], {}, "parked", "2 rejected.", 0, 1, id="a job rejects"),
+        pytest.param([Reading(0, 0, "2 rejected", refused=2)], {}, "rejected", "2 rejected.", 0, 1, id="a job rejects"),
         pytest.param([TWO_WAITING], {"blockers": [BUSY]}, "timeout", TIMED_OUT, 300, 5, id="timeout"),
         pytest.param([TWO_WAITING], {"blockers": [BUSY, REFUSED]}, "blocked", REFUSED.sentence, 15, 1, id="a person"),
     ],

@@ -477,6 +477,15 @@ def test_an_enter_that_amazon_does_not_keep_is_not_called_applied(report: JobRep
     assert job_ended(report, [now_change(exits=exits)])[2].text == text
 
 
+def test_the_end_of_a_job_without_effect_says_that_the_change_is_sent_again() -> None:
+    rejected, failed = (
+        job_ended(JobReport("FAILED", rejected=named), [now_change()])[2] for named in ({"m1": "no"}, {"m2": "no"})
+    )
+    assert (rejected.ending, failed.ending) == ("rejected", "rejected")
+    assert "sends the record again once" in rejected.remedy
+    assert ("until a job succeeds" in failed.remedy, "park" in failed.remedy) == (True, False)
+
+
 def test_times_are_compared_by_the_stacks_clock(deployment: Deployment, job_id: str) -> None:
     entered = now_change()
     deployment.record(entered)

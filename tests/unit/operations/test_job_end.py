@@ -12,7 +12,7 @@ from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import Action, LateJob, MemberState, Timing
 from audience_sync.members.membership import Identity, Version
-from audience_sync.operations.job_end import after_end, is_concerned, late_job, records_to_park, rejected_change
+from audience_sync.operations.job_end import after_end, is_concerned, is_refused, late_job, rejected_change
 from tests.support.builders import change
 from tests.support.member_changes import names
 
@@ -39,7 +39,7 @@ OLD_ENTER, ERASING = member(1, removes=False), member(2, removes=True, erases=Tr
 CLAIMED = ERASING._replace(claim=7)
 WELL, FAILED = JobReport("SUCCEEDED"), JobReport("FAILED")
 OTHER, REJECTING = ENTER._replace(member="m2"), JobReport("SUCCEEDED", rejected={"m2": "no such person"})
-NAMED = (OTHER, "job_rejected", "no such person")
+REJECTED = JobReport("SUCCEEDED", rejected={"m1": "no"})
 
 
 def message(*members: JobMember, is_late: bool = False, sent_at: int = EXITED) -> JobMessage:
@@ -85,7 +85,7 @@ MARKED = (LateJob("job-1", EXITED - 60, at=1), LateJob("job-2", EXITED, at=4))
 def test_after_a_late_job_any_upload_it_may_have_undone_is_due_at_once(
     known: MemberState, job: JobMember, sent_at: int, due: Action | None
 ) -> None:
-    for report in (WELL, None):
+    for report in (WELL, None) if due else (WELL,):
         ended = after(known, job, report, is_late=True, sent_at=sent_at).due(TIMING)
         assert ended == (None if due is None else (NOW, due))
 
@@ -126,19 +126,41 @@ def test_a_rejected_record_is_parked_unless_a_newer_change_superseded_it(
     assert expected == (rejected and ("DELETE" if rejected.exits else "CREATE", names(rejected)))
 
 
+AGAIN: dict[str, Any] = {"removal_owed": True, "removal_retry_at": NOW + 300, "failed_jobs": 1}
+
+
+@pytest.mark.parametrize("report", [FAILED, None, REJECTED], ids=["failed", "unknown", "rejected"])
 @pytest.mark.parametrize(
-    ("job", "sent_at", "fails"),
+    ("job", "sent_at", "owed"),
     [
-        pytest.param(REMOVAL, EXITED, True, id="the last removal"),
-        pytest.param(REMOVAL, EXITED - CLOCKS_APART, True, id="by a clock that is behind"),
-        pytest.param(REMOVAL, EXITED - CLOCKS_APART - 1, False, id="a removal that was sent again since"),
-        pytest.param(member(1, removes=True), EXITED, False, id="a removal of less"),
-        pytest.param(ENTER, EXITED, False, id="an enter"),
+        pytest.param(REMOVAL, EXITED, AGAIN, id="the last removal"),
+        pytest.param(REMOVAL, EXITED - CLOCKS_APART, AGAIN, id="by a clock that is behind"),
+        pytest.param(REMOVAL, EXITED - CLOCKS_APART - 1, {}, id="a removal that was sent again since"),
+        pytest.param(member(1, removes=True), EXITED, {}, id="a removal of less"),
+        pytest.param(ENTER, EXITED, {"enter_owed": True, "enter_retry_at": NOW + 300, "failed_jobs": 1}, id="an enter"),
+        pytest.param(OLD_ENTER, EXITED, {}, id="an enter that a newer one has replaced"),
     ],
 )
-def test_a_failed_last_removal_marks_the_row(job: JobMember, sent_at: int, fails: bool) -> None:
-    assert after(BACK, job, FAILED, sent_at=sent_at) == replace(BACK, removal_owed=fails)
-    assert after(BACK, job, None, sent_at=sent_at) == replace(BACK, removal_owed=fails), "nor if it is unknown"
+def test_what_a_job_has_not_done_is_owed_unless_another_upload_has_taken_its_place(
+    job: JobMember, sent_at: int, owed: dict[str, Any], report: JobReport | None
+) -> None:
+    assert after(BACK, job, report, sent_at=sent_at) == replace(BACK, **owed)
+
+
+@pytest.mark.parametrize(
+    ("known", "report", "expected"),
+    [
+        pytest.param(replace(BACK, failed_jobs=1), REJECTED, True, id="rejected by name, not for the first time"),
+        pytest.param(BACK, REJECTED, False, id="for the first time"),
+        pytest.param(replace(BACK, failed_jobs=1, enter_retry_at=NOW), REJECTED, False, id="counted already"),
+        pytest.param(replace(BACK, failed_jobs=9), FAILED, False, id="the whole job has failed"),
+        pytest.param(replace(BACK, failed_jobs=9), None, False, id="nobody knows"),
+    ],
+)
+def test_a_record_that_jobs_reject_twice_is_refused(
+    known: MemberState, report: JobReport | None, expected: bool
+) -> None:
+    assert is_refused(report, ENTER, known) is expected
 
 
 def noticed(*identities: Identity, erase_until: int = 2, **fields: Any) -> MemberState:
@@ -171,7 +193,7 @@ def test_the_successful_last_removal_erases_identities_under_a_notice(
     known: MemberState, job: JobMember, report: JobReport | None, sent_at: int, erases: bool
 ) -> None:
     ended = after(known, job, report, sent_at=sent_at)
-    unerased = replace(known, removal_owed=report is None)
+    unerased = replace(known, **(AGAIN if report is None else {}))
     assert ended == (replace(known, identities=known.identities[:-1]) if erases else unerased)
 
 
@@ -213,13 +235,12 @@ def test_a_datasets_row_is_erased_without_waiting_for_the_persons_deletion() -> 
     ("each", "report", "is_late", "expected"),
     [
         pytest.param(ENTER, WELL, False, False, id="ended well, in time"),
-        pytest.param(ENTER, None, False, False, id="unknown, in time"),
-        pytest.param(REMOVAL, None, False, True, id="a removal of unknown outcome"),
+        pytest.param(ENTER, None, False, True, id="unknown, in time"),
         pytest.param(ENTER, WELL, True, True, id="late"),
         pytest.param(ERASING, WELL, False, True, id="it erases"),
         pytest.param(REMOVAL._replace(proves=True), WELL, False, True, id="a part of an erasure"),
         pytest.param(ENTER, FAILED, False, True, id="failed"),
-        pytest.param(ENTER, JobReport("SUCCEEDED", rejected={"m1": "no"}), False, True, id="rejected"),
+        pytest.param(ENTER, REJECTED, False, True, id="rejected"),
         pytest.param(ENTER, REJECTING, False, False, id="another member rejected"),
     ],
 )
@@ -227,26 +248,6 @@ def test_a_job_that_succeeds_in_time_concerns_only_members_it_erases(
     each: JobMember, report: JobReport | None, is_late: bool, expected: bool
 ) -> None:
     assert is_concerned(message(each, is_late=is_late), report, each) is expected
-
-
-@pytest.mark.parametrize(
-    ("report", "expected"),
-    [
-        pytest.param(WELL, [], id="ended well"),
-        pytest.param(None, [(ERASING, "job_unknown", "the outcome of the job is unknown")], id="unknown: erasing"),
-        pytest.param(REJECTING, [NAMED], id="one rejected"),
-        pytest.param(
-            replace(REJECTING, state="FAILED"),
-            [(ERASING, "job_failed", "Amazon's job failed"), NAMED],
-            id="all failed, one with a reason",
-        ),
-    ],
-)
-def test_each_record_without_effect_has_a_reason(
-    report: JobReport | None, expected: list[tuple[JobMember, str, str]]
-) -> None:
-    members = message(ERASING, OTHER)
-    assert [tuple(each) for each in records_to_park(members, report)] == expected
 
 
 def test_a_late_removal_of_unknown_outcome_may_have_undone_the_enter_since() -> None:

@@ -69,14 +69,19 @@ class JobHarness:
             client, "members", Sharding(4), Clock(lambda: self.now, self.monotonic, self._sleep)
         )
 
-    def upload(self, *changes: MembershipChange, was_counted: bool = False, after: float = 0) -> list[JobMember]:
-        """Record changes of one member as the worker does, so many seconds later, and return its records."""
+    def upload(
+        self, *changes: MembershipChange, was_counted: bool = False, after: float = 0, failed_jobs: int = 0
+    ) -> list[JobMember]:
+        """Record changes of one member as the worker does, so many seconds later, and return its records.
+
+        If jobs of the same have failed before, this is another attempt.
+        """
         self.now += after
         kept = coalesce(changes)
         state = self.table.read([kept[0].member]).get(kept[0].member)
         each = apply_changes(state, kept, now=int(self.now), timing=TIMING)
         if each.state != state:
-            self.write(each.state)
+            self.write(replace(each.state, failed_jobs=failed_jobs))
         sent_from = self.table.read([kept[0].member])[kept[0].member]
         records = sent_from.records(each.upload) if each.upload else []
         return [job_member(record, sent_from, was_counted=was_counted) for record in records]
@@ -185,7 +190,9 @@ def test_only_rows_of_rejected_records_are_read(harness: JobHarness) -> None:
 
 
 def test_a_rejected_record_is_parked_with_amazons_reason(harness: JobHarness) -> None:
-    members = [member for name in ("m1", "m2", "m3") for member in harness.upload(enter(5, name, member=name))]
+    members = [
+        each for name in ("m1", "m2", "m3") for each in harness.upload(enter(5, name, member=name), failed_jobs=1)
+    ]
     result = harness.check(rejecting("m2"), *members)
     dead_letter = json.loads(*harness.dead_letters.bodies)
     assert (result.parked, result.counted) == (1, 1)
@@ -205,49 +212,80 @@ def test_a_rejected_record_is_parked_with_amazons_reason(harness: JobHarness) ->
 
 
 def test_a_rejected_change_is_not_parked_if_a_newer_one_was_sent(harness: JobHarness) -> None:
-    older = harness.upload(enter(5))
-    newer = harness.upload(enter(5, "b", message_id="z"))
+    older = harness.upload(enter(5), failed_jobs=1)
+    newer = harness.upload(enter(5, "b", message_id="z"), failed_jobs=1)
     assert harness.check(rejecting("m1"), *older).parked == 0
     assert harness.check(rejecting("m1"), *newer).parked == 1
     assert harness.parked() == [("job_rejected", "CREATE", ["a", "b"])]
 
 
-@pytest.mark.parametrize("answer", [FAILED, rejecting("m1")], ids=["failed", "rejected"])
 @pytest.mark.parametrize("exit_", [leave(6), notice(6)], ids=["exit", "deletion notice"])
-def test_a_failed_removal_is_parked_with_all_its_identities(
-    harness: JobHarness, answer: JobReport, exit_: MembershipChange
+def test_a_removal_rejected_again_is_parked_with_all_its_identities(
+    harness: JobHarness, exit_: MembershipChange
 ) -> None:
     harness.upload(enter(4, "a"))
     harness.upload(enter(5, "b"))
-    result = harness.check(answer, *harness.upload(exit_))
-    assert (result.parked, result.erased, result.repeated) == (1, 0, 0), "only after a late job something is repeated"
-    ((_, action, names),) = harness.parked()
-    assert (action, names) == ("DELETE", ["a", "b"])
+    result = harness.check(rejecting("m1"), *harness.upload(exit_, failed_jobs=1))
+    assert (result.parked, result.erased) == (1, 0)
+    assert harness.parked() == [("job_rejected", "DELETE", ["a", "b"])]
     assert harness.names() == {"a", "b"}, "the row keeps them, too"
 
 
+FIRST, LATER = 300, [1_200, 4_800, 19_200, 76_800, 86_400, 86_400]  # seconds
+
+
+@pytest.mark.parametrize(
+    ("answer", "after", "outcome"),
+    [
+        pytest.param(FAILED, FIRST_CHECK, "ended", id="the job has failed"),
+        pytest.param(rejecting("m1"), FIRST_CHECK, "ended", id="it has rejected the record"),
+        pytest.param(UNKNOWN, FIRST_CHECK, "unknown", id="Amazon does not know the job"),
+        pytest.param(ServiceUnavailable("503"), LONGEST_JOB + 1, "given_up", id="Amazon has never answered"),
+        pytest.param(PENDING, LONGEST_JOB + 1, "given_up", id="it has never ended"),
+    ],
+)
+@pytest.mark.parametrize("change", [enter(5), leave(5), notice(5)], ids=["enter", "exit", "deletion notice"])
+def test_what_took_no_effect_or_may_have_taken_none_is_sent_again(
+    harness: JobHarness, change: MembershipChange, answer: JobReport | Exception, after: int, outcome: str
+) -> None:
+    harness.upload(enter(4, "a"))
+    members = harness.upload(change, after=LAST_REMOVAL)
+    result = harness.check(answer, *members, sent_at=round(harness.now * 1000), after=after)
+    assert (result.outcome, result.repeated, result.parked, result.erased) == (outcome, 1, 0, 0)
+    due = harness.state().due(TIMING)
+    assert due is not None
+    assert (due.action.value, due.at) == ("removal" if change.exits else "enter", harness.now + FIRST)
+    assert (harness.names(), harness.dead_letters.messages) == ({"a"}, [])
+
+
+def test_another_failed_job_is_repeated_later_each_time_at_most_once_a_day(harness: JobHarness) -> None:
+    (member,) = harness.upload(enter(5))
+    waits: list[int] = []
+    for _ in (FIRST, *LATER):
+        harness.check(FAILED, member)
+        waits.append(round(harness.state().enter_retry_at - harness.now))
+        harness.write(replace(harness.state(), enter_owed=False, enter_retry_at=0))  # Amazon has accepted it again
+    assert waits == [FIRST, *LATER]
+
+
+def test_the_end_of_a_job_that_is_reported_twice_counts_once(harness: JobHarness) -> None:
+    members = harness.upload(enter(5))
+    harness.changes.down = True
+    with pytest.raises(Unavailable):
+        harness.check(FAILED, *members)
+    harness.changes.down = False
+    harness.check(FAILED, *members, after=FIRST_CHECK + 60)
+    assert (harness.state().failed_jobs, [member for member, _, _ in harness.repeated()]) == (1, ["m1"])
+
+
 def test_a_rejected_replay_is_parked_and_not_counted_again(harness: JobHarness) -> None:
-    result = harness.check(rejecting("m1"), *harness.upload(enter(5), was_counted=True))
+    result = harness.check(rejecting("m1"), *harness.upload(enter(5), was_counted=True, failed_jobs=1))
     assert (result.parked, result.counted) == (1, 0)
 
 
 def test_a_rejected_member_without_a_row_is_not_parked(harness: JobHarness) -> None:
     unknown = JobMember("m9", enter(5).version.text, removes=False)
     assert harness.check(rejecting("m9"), unknown).parked == 0
-
-
-@pytest.mark.parametrize(
-    ("named", "reasons"),
-    [
-        pytest.param("", ["job_failed"] * 3, id="none"),
-        pytest.param("m2", ["job_failed", "job_failed", "job_rejected"], id="a member of this message"),
-        pytest.param("m9", ["job_failed"] * 3, id="a member of another message"),
-    ],
-)
-def test_a_failed_job_parks_all_its_members(harness: JobHarness, named: str, reasons: list[str]) -> None:
-    members = [member for name in ("m1", "m2", "m3") for member in harness.upload(enter(5, member=name))]
-    assert harness.check(JobReport("FAILED", rejected={named: "no"} if named else {}), *members).parked == 3
-    assert sorted(reason for reason, _, _ in harness.parked()) == reasons
 
 
 @pytest.mark.parametrize("answer", [PENDING, FAILED], ids=["pending", "ended"])
@@ -296,26 +334,7 @@ def test_a_job_is_given_up_when_it_is_older_than_36_hours_and_not_before(
 
 def test_a_job_unknown_to_amazon_is_not_checked_again(harness: JobHarness) -> None:
     assert harness.check(UNKNOWN, *harness.upload(enter(5))).outcome == "unknown"
-    assert (harness.jobs.messages, harness.parked()) == ([], [])
-
-
-@pytest.mark.parametrize(
-    ("answer", "after", "outcome"),
-    [
-        pytest.param(UNKNOWN, FIRST_CHECK, "unknown", id="Amazon does not know the job"),
-        pytest.param(ServiceUnavailable("503"), LONGEST_JOB + 1, "given_up", id="Amazon has never answered"),
-        pytest.param(PENDING, LONGEST_JOB + 1, "given_up", id="it has never ended"),
-    ],
-)
-def test_an_erasing_removal_with_an_unknown_outcome_is_parked(
-    harness: JobHarness, answer: JobReport | Exception, after: int, outcome: str
-) -> None:
-    harness.upload(enter(4, "a"))
-    result = harness.check(answer, *harness.upload(notice(5)), after=after)
-    assert (result.outcome, result.parked, result.erased) == (outcome, 1, 0)
-    ((_, action, names),) = harness.parked()
-    assert (action, names) == ("DELETE", ["a"])
-    assert harness.names() == {"a"}
+    assert (harness.jobs.messages, [member for member, _, _ in harness.repeated()]) == ([], ["m1"])
 
 
 def mark(at: int, *, removes: bool = False, job_id: str = "job-1") -> LateJob:
@@ -393,7 +412,10 @@ def test_a_successful_removal_erases_identities_under_a_deletion_notice(harness:
     [
         pytest.param(ServiceUnavailable("503"), lambda _: None, id="Amazon is down"),
         pytest.param(PENDING, lambda harness: setattr(harness.jobs, "down", True), id="the job queue is down"),
-        pytest.param(FAILED, lambda harness: setattr(harness.dead_letters, "down", True), id="dead letters are down"),
+        pytest.param(
+            rejecting("m1"), lambda harness: setattr(harness.dead_letters, "down", True), id="dead letters are down"
+        ),
+        pytest.param(FAILED, lambda harness: setattr(harness.changes, "down", True), id="the change queue is down"),
         pytest.param(FAILED, lambda harness: setattr(harness.rows, "batch_get_item", _throttled), id="no reads"),
         pytest.param(
             PENDING, lambda harness: setattr(harness.rows, "batch_execute_statement", _throttled), id="no writes"
@@ -403,7 +425,7 @@ def test_a_successful_removal_erases_identities_under_a_deletion_notice(harness:
 def test_a_transient_error_leaves_the_job_message_in_the_queue(
     harness: JobHarness, answer: JobReport | Exception, break_: Callable[[JobHarness], None]
 ) -> None:
-    members = harness.upload(enter(5))
+    members = harness.upload(enter(5), failed_jobs=1)
     break_(harness)
     with pytest.raises((ServiceUnavailable, Unavailable)):
         harness.check(answer, *members)
@@ -453,7 +475,7 @@ def test_a_slow_answer_within_the_reserved_time_is_acted_on(
         return FAILED
 
     monkeypatch.setattr(harness.amazon, "job", slow)
-    assert harness.check(FAILED, *harness.upload(enter(5)), left=MIN_TIME_PER_CHECK).parked == 1
+    assert harness.check(FAILED, *harness.upload(enter(5)), left=MIN_TIME_PER_CHECK).repeated == 1
 
 
 def test_no_job_is_checked_without_time_to_act_on_the_answer(harness: JobHarness) -> None:
@@ -492,13 +514,13 @@ def members_in(queue: FakeQueue) -> list[str]:
 def test_dead_letters_that_exceed_one_invocation_are_each_sent_once(
     harness: JobHarness,
 ) -> None:
-    members = [each for member in MANY for each in harness.upload(enter(5, member=member))]
+    members = [each for member in MANY for each in harness.upload(enter(5, member=member), failed_jobs=1)]
     harness.dead_letters = dead_letters = SlowQueue(passes=harness.monotonic, seconds=9.0)
     message, parked, outcomes = JobMessage("job-1", AUDIENCE, SENT_AT, tuple(members)), 0, list[str]()
     while outcomes[-1:] != ["ended"]:
         assert len(outcomes) < 10, "there is no end"
         deadline = harness.monotonic.now + 180
-        result = harness.check(FAILED, message=message)
+        result = harness.check(rejecting(*MANY), message=message)
         assert harness.monotonic.now <= deadline - RESERVE + dead_letters.seconds, "there is time to requeue the others"
         outcomes.append(result.outcome)
         parked += result.parked
@@ -511,12 +533,12 @@ def test_dead_letters_that_exceed_one_invocation_are_each_sent_once(
 
 
 def test_dead_letters_that_could_not_be_sent_are_sent_later_once(harness: JobHarness) -> None:
-    members = [each for member in MANY for each in harness.upload(enter(5, member=member))]
+    members = [each for member in MANY for each in harness.upload(enter(5, member=member), failed_jobs=1)]
     harness.dead_letters.room = 3 * PARKED_AT_ONCE + 5
-    result = harness.check(FAILED, *members)
+    result = harness.check(rejecting(*MANY), *members)
     assert (result.outcome, result.parked, *harness.jobs.delays) == ("unfinished", 3 * PARKED_AT_ONCE, 60)
     harness.dead_letters.room = float("inf")
-    harness.check_again(FAILED, after=1000)
+    harness.check_again(rejecting(*MANY), after=1000)
     assert members_in(harness.dead_letters) == MANY
 
 
@@ -538,11 +560,11 @@ def test_a_damaged_row_waits_for_another_check_and_holds_back_no_other_member(ha
     members = [each for number in range(20) for each in harness.upload(enter(1, member=f"m{number}"))]
     harness.rows.damage(AUDIENCE, "m7")
     check = harness.check(FAILED, *members)
-    assert (check.outcome, check.parked, len(check.unread)) == ("unfinished", 19, 1)
+    assert (check.outcome, check.repeated, len(check.unread)) == ("unfinished", 19, 1)
     (body,) = harness.jobs.bodies
     assert [each.member for each in JobMessage.from_body(body).members] == ["m7"]
     last = harness.check_again(FAILED, after=int(TIMING.longest_job) + 1)
-    assert (last.outcome, last.parked, harness.jobs.bodies) == ("ended", 0, []), "not for ever"
+    assert (last.outcome, last.repeated, harness.jobs.bodies) == ("ended", 0, []), "not for ever"
 
 
 def test_a_damaged_row_is_not_marked_as_late_and_the_others_are(harness: JobHarness) -> None:

@@ -49,6 +49,9 @@ _PLAIN = {
     "m": "removals_effective_by",
     "k": "keep_until",
     "h": "removal_grew",
+    "q": "enter_retry_at",
+    "s": "removal_retry_at",
+    "y": "failed_jobs",
 }
 # Fields of a destination with codes of their own in the header: the original ones. Later fields are in `g`.
 _DESTINATION_CODES = {"connectionId": "c", "targetTypes": "t"}
@@ -186,6 +189,9 @@ def _is_sound(state: MemberState) -> bool:
             state.removals_effective_by,
             state.keep_until,
             state.removal_grew,
+            state.enter_retry_at,
+            state.removal_retry_at,
+            state.failed_jobs,
             *(state.removing or ()),
         ),
         *(state.plan[2:] if state.plan else ()),

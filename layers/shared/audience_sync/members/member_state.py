@@ -82,6 +82,10 @@ class MemberState:
     enter_owed: bool = False  # of this life: an attempt has failed, and Amazon has accepted none since
     removal_sent: EpochSeconds = 0  # of the last removal, likewise; of an exit with nothing to remove
     removal_owed: bool = False  # an attempt at a removal has failed, and Amazon has accepted none since
+    # From when an enter, or a removal, is sent again whose job has failed or is unknown; 0: if another message asks.
+    enter_retry_at: EpochSeconds = 0
+    removal_retry_at: EpochSeconds = 0
+    failed_jobs: int = 0  # of uploads since the newest change was recorded
     exit_recorded: EpochSeconds = 0  # at which the newest exit was recorded
     # By which enters with identities to remove, and removals, take effect unless their job is late.
     enters_effective_by: EpochSeconds = 0
@@ -184,7 +188,7 @@ class MemberState:
         """Return the time from which the newest enter is owed, if it has failed or a removal may undo it, or None."""
         ended = self.removals_ended(timing)
         is_due = not self.newest.exits and (self.enter_owed or self.enter_sent < ended)
-        return Due(ended, Action.ENTER) if is_due else None
+        return Due(max(ended, self.enter_retry_at), Action.ENTER) if is_due else None
 
     def removal_due(self, timing: Timing) -> Due | None:
         """Return the time of the next removal; None if none is due."""
@@ -193,6 +197,8 @@ class MemberState:
             return Due(ended, Action.REMOVAL)
         if self.must_erase and ended and self.removal_sent < (last := self.last_removal(timing)):
             return Due(last, Action.REMOVAL)
+        if self.removal_owed and self.removal_retry_at and self.to_remove:
+            return Due(self.removal_retry_at, Action.REMOVAL)
         return None
 
     def owes(self, upload: Action, now: float, timing: Timing) -> bool:

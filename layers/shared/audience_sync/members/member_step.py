@@ -34,6 +34,7 @@ from audience_sync.members.membership import ChangeOutcome, Identity, Membership
 # Seconds after which a removal without a failed attempt is certain: longer than a change can wait (7 days), lie in the
 # dead letters (14), and wait again.
 KEEP_REMOVED = 30 * 86_400
+FIRST_RETRY, LONGEST_RETRY = 300, 86_400  # seconds until what a failed job carried is sent again
 MAX_KEPT = 1_000  # identities; a row holds 400 KB, and each identity at most 300 bytes
 
 
@@ -142,7 +143,8 @@ def after_attempt(
         return replace(row, enter_owed=row.enter_owed or _is_latest(row, source, upload))
     if result is Attempt.PARKED and row.version != source.version:
         return row
-    return replace(_dated(row, upload, at, timing), enter_owed=row.enter_owed and not source.covers(row, upload))
+    owed = row.enter_owed and not source.covers(row, upload)
+    return replace(_dated(row, upload, at, timing), enter_owed=owed, enter_retry_at=row.enter_retry_at if owed else 0)
 
 
 def _after_removal(
@@ -152,10 +154,10 @@ def _after_removal(
     if result is Attempt.ACCEPTED:
         owed = row.removal_owed and not source.covers(row, Action.REMOVAL)
         dated = replace(_effective_later(row, Action.REMOVAL, at, timing), removal_sent=max(row.removal_sent, begun))
-        return replace(dated, removal_owed=owed, removing=None)
+        return replace(dated, removal_owed=owed, removal_retry_at=row.removal_retry_at if owed else 0, removing=None)
     owed = row.removal_owed or _is_latest(row, source, Action.REMOVAL)
     if result is Attempt.PARKED:
-        return replace(_dated(row, Action.REMOVAL, at, timing), removal_owed=owed)
+        return replace(_dated(row, Action.REMOVAL, at, timing), removal_owed=owed, removal_retry_at=0)
     later = row if row.newest.exits else _effective_later(row, Action.REMOVAL, at, timing)
     progress = RemovalProgress(done, begun) if done and row.to_remove == source.to_remove else row.removing
     return replace(later, removal_owed=owed, removing=progress)
@@ -244,6 +246,8 @@ def _with_exit(
         erase_until=erase_until,
         enters_effective_by=max(known.enters_effective_by, entered_by),
         enter_owed=known.enter_owed and not is_newest,
+        enter_retry_at=0 if is_newest else known.enter_retry_at,
+        failed_jobs=0 if is_newest else known.failed_jobs,
         removals_effective_by=max(known.removals_effective_by, elsewhere),
     )
     kept = {each.key for each in known.identities}
@@ -307,7 +311,8 @@ def _with_new_enter(state: MemberState | None, change: MembershipChange) -> Memb
     bare = _bare(change)
     if state is None:
         return _named(MemberState(bare), change.identities)
-    return _named(replace(state, newest=bare), _of_this_life(state, change))
+    state = replace(state, newest=bare, enter_retry_at=0, failed_jobs=0)
+    return _named(state, _of_this_life(state, change))
 
 
 def _of_this_life(state: MemberState, change: MembershipChange) -> list[Identity]:
@@ -322,6 +327,16 @@ def _without_lapsed(state: MemberState, now: int, timing: Timing) -> MemberState
         if now >= lapses:
             state = without_late_job(state, job, lapses, timing)
     return state
+
+
+def after_failed_job(state: MemberState, upload: Action, now: int) -> MemberState:
+    """Owe an upload again whose job has failed, or whose outcome nobody knows: later each time, at most once a day."""
+    if state.removal_retry_at if upload is Action.REMOVAL else state.enter_retry_at:
+        return state  # counted before: the message of the job came back, or another job of the same has failed
+    again, failed = now + min(LONGEST_RETRY, FIRST_RETRY * 4**state.failed_jobs), state.failed_jobs + 1
+    if upload is Action.REMOVAL:
+        return replace(state, removal_owed=True, removal_retry_at=again, failed_jobs=failed)
+    return replace(state, enter_owed=True, enter_retry_at=again, failed_jobs=failed)
 
 
 def without_late_job(state: MemberState, job: LateJob, ended: int, timing: Timing) -> MemberState:

@@ -153,8 +153,8 @@ def _people_at_risk(signs: Signs) -> Iterator[AuditFinding]:
         sentence = f"No pass of the daily renewal was completed for {overdue / HOUR:.0f} hours."
         yield AuditFinding("renewal_overdue", f"{sentence} Amazon will drop active members.")
     for day, jobs in _by_day(signs.since("unresolved", DAY)).items():  # so jobs of another day are told again
-        sentence = f"Upload jobs of {day} whose result Amazon did not report: {jobs:,.0f}."
-        yield AuditFinding("jobs_unresolved", f"{sentence} A removal that it rejected in one is parked nowhere.", day)
+        sentence = f"Upload jobs of {day} that failed, or whose result Amazon did not report: {jobs:,.0f}."
+        yield AuditFinding("jobs_unresolved", f"{sentence} Their members are sent again.", day)
     if revoked := signs.highest("revoked", 3):
         sentence = f"Shares of datasets that were revoked in the last seven days: {revoked:.0f}."
         yield AuditFinding("shares_revoked", sentence)

@@ -1,38 +1,36 @@
 """Effect of a job's end on each of its members: whether the upload took effect, and the new row. Pure."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.clock import CLOCKS_APART, to_milliseconds, to_seconds
 from audience_sync.members.erasure_steps import ErasureStep, StepKind, with_step
 from audience_sync.members.job_messages import JobMember, JobMessage
-from audience_sync.members.member_state import LateJob, MemberState, Timing, removed
-from audience_sync.members.member_step import without_late_job
+from audience_sync.members.member_state import Action, LateJob, MemberState, Timing, removed
+from audience_sync.members.member_step import after_failed_job, without_late_job
 from audience_sync.members.membership import MembershipChange, Version
-from audience_sync.reasons import Reason
-
-
-class RecordToPark(NamedTuple):
-    """One record that has to be tried again by an operator."""
-
-    member: JobMember
-    reason: Reason
-    detail: str
 
 
 def is_concerned(message: JobMessage, report: JobReport | None, member: JobMember) -> bool:
     """Return whether the end of the job may affect a member. Costs nothing if jobs end well, in time."""
     if message.is_late or member.erases or member.proves:
         return True
-    if report is None:  # a removal is not certain
-        return member.removes
-    return _took_no_effect(report, member)
+    return _is_owed(report, member)
 
 
 def _took_no_effect(report: JobReport | None, member: JobMember) -> bool:
     return report is not None and (report.has_failed or member.member in report.rejected)
+
+
+def _is_owed(report: JobReport | None, member: JobMember) -> bool:
+    """Return whether a record is to be sent again: it took no effect, or nobody knows."""
+    return report is None or _took_no_effect(report, member)
+
+
+def is_refused(report: JobReport | None, member: JobMember, state: MemberState) -> bool:
+    """Return whether Amazon refuses a record for itself: by name, and not for the first time."""
+    is_retried = state.removal_retry_at if member.removes else state.enter_retry_at
+    return report is not None and member.member in report.rejected and state.failed_jobs > 0 and not is_retried
 
 
 def rejected_change(member: JobMember, state: MemberState) -> MembershipChange | None:
@@ -64,8 +62,8 @@ def after_end(
 
     A late job may have undone later uploads, which are then due again. The last due removal erases the identities under
     a deletion notice if its job has ended well, unless the row has got more to remove since the removal was claimed.
-    Either way, a removal that carries out an erasure becomes a step of it. A removal of unknown outcome marks the row
-    like one that was rejected.
+    Either way, a removal that carries out an erasure becomes a step of it. What took no effect, or may
+    have taken none, is owed again, unless Amazon refuses the record for itself.
 
     Args:
         state: as the table holds it now.
@@ -77,10 +75,13 @@ def after_end(
     """
     job = late_job(message, member)
     is_last = to_seconds(message.sent_at) >= state.removal_sent - CLOCKS_APART  # of the removals
-    is_rejected = _took_no_effect(report, member)
-    if member.removes and (is_rejected or report is None) and is_last and rejected_change(member, state) is not None:
-        state = replace(state, removal_owed=True)
-    if is_rejected:
+    is_current = rejected_change(member, state) is not None and (is_last or not member.removes)
+    if _is_owed(report, member) and is_current:
+        if not is_refused(report, member, state):
+            state = after_failed_job(state, Action.REMOVAL if member.removes else Action.ENTER, now)
+        elif member.removes:
+            state = replace(state, removal_owed=True)
+    if _took_no_effect(report, member):
         return replace(state, late_jobs=tuple(each for each in state.late_jobs if each.job_id != job.job_id))
     if message.is_late:
         state = without_late_job(state, job, now, timing)
@@ -91,18 +92,3 @@ def after_end(
     if member.erases and report is not None and is_last and names_all and state.removal_due(timing) is None:
         return removed(state, min(state.erase_until, Version.from_text(member.version).at))
     return state
-
-
-def records_to_park(message: JobMessage, report: JobReport | None) -> Iterator[RecordToPark]:
-    """Yield the records of a message that took no effect, and those of an erasure whose outcome is unknown.
-
-    The job's other records have their own messages.
-    """
-    for each in message.members:
-        if report is None:
-            if each.erases:  # they may not have been removed: an operator has to try again
-                yield RecordToPark(each, Reason.JOB_UNKNOWN, "the outcome of the job is unknown")
-        elif each.member in report.rejected:
-            yield RecordToPark(each, Reason.JOB_REJECTED, report.rejected[each.member])
-        elif report.has_failed:
-            yield RecordToPark(each, Reason.JOB_FAILED, "Amazon's job failed")

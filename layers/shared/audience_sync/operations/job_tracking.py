@@ -28,13 +28,13 @@ from audience_sync.members.membership import Member, MembershipChange
 from audience_sync.members.repetitions import MAX_DELAY, Wait, repetition_messages, with_due
 from audience_sync.members.stores import MemberRows, MessageQueue
 from audience_sync.operations.job_end import (
-    RecordToPark,
     after_end,
     is_concerned,
+    is_refused,
     late_job,
-    records_to_park,
     rejected_change,
 )
+from audience_sync.reasons import Reason
 
 MEMBERS_AT_ONCE = 100  # the most that one read of the table returns
 PARKED_AT_ONCE = 10  # members; the most that one SQS request accepts
@@ -69,9 +69,9 @@ class JobCheck:
     message: JobMessage
     report: JobReport | None  # None if Amazon does not know the job
     outcome: JobOutcome
-    parked: int = 0  # changes that the job rejected
+    parked: int = 0  # changes that the job rejected, not for the first time
     counted: int = 0  # of these, counted as delivered before
-    repeated: int = 0  # members for whom something is sent again because the job was late
+    repeated: int = 0  # members for whom something is sent again: the job was late, failed, or is unknown
     erased: int = 0  # members whose identities were erased
     unread: frozenset[str] = frozenset()  # partitions of damaged rows, whose members wait for another check
 
@@ -191,7 +191,7 @@ class JobTracker:
         effect, done = _Effect(), 0
         concerned = [each for each in message.members if is_concerned(message, report, each)]
         try:
-            parks = any(True for _ in records_to_park(message, report))
+            parks = bool(report and report.rejected)
             for some in batched(concerned, PARKED_AT_ONCE if parks else MEMBERS_AT_ONCE):
                 effect = effect.plus(self._end_some(message, report, some, deadline))
                 done += len(some)
@@ -220,13 +220,12 @@ class JobTracker:
             raise OutOfTime("no time left for all members of the job", retry_after=None)
         states, damaged = table.readable([(message.audience_id, each.member) for each in members])
         known = [(each, state) for each in members if (state := states.get((message.audience_id, each.member)))]
-        to_park = {record.member.member: record for record in records_to_park(message, report)}
         refused = [
-            (to_park[each.member], change)
+            (each, change)
             for each, state in known
-            if each.member in to_park and (change := rejected_change(each, state)) is not None
+            if is_refused(report, each, state) and (change := rejected_change(each, state)) is not None
         ]
-        self._park(message, refused, deadline)
+        self._park(message, report, refused, deadline)
         by_member = {state.member: each for each, state in known}
         timing = self._context.timings.of(message.destination)
 
@@ -234,10 +233,11 @@ class JobTracker:
             each, now = by_member[state.member], int(self._clock.now())
             return after_end(state, message, report, each, now=now, timing=timing)
 
-        changed = update(table, states, ended)
-        erased = sum(len(after.identities) < len(before.identities) for before, after in changed)
-        repeated = self._repeat([after for _, after in changed], timing, deadline) if message.is_late else 0
-        counted = sum(not record.member.was_counted for record, _ in refused)
+        rows = update(table, states, ended)
+        erased = sum(len(after.identities) < len(before.identities) for before, after in rows)
+        may_owe = message.is_late or report is None or report.has_failed or report.rejected
+        repeated = self._repeat([after for _, after in rows], timing, deadline) if may_owe else 0
+        counted = sum(not member.was_counted for member, _ in refused)
         unread = tuple((each, error) for each in members if (error := damaged.get((message.audience_id, each.member))))
         return _Effect(len(refused), counted, repeated, erased, unread)
 
@@ -249,46 +249,46 @@ class JobTracker:
         return len(due)
 
     def _park(
-        self, message: JobMessage, refused: Sequence[tuple[RecordToPark, MembershipChange]], deadline: float
+        self,
+        message: JobMessage,
+        report: JobReport | None,
+        refused: Sequence[tuple[JobMember, MembershipChange]],
+        deadline: float,
     ) -> None:
+        reason, now, details = Reason.JOB_REJECTED, self._clock.now_ms(), report.rejected if report else {}
         for some in batched(refused, PARKED_AT_ONCE):
-            by_reason: dict[str, list[str]] = {}
-            for record, change in some:
-                failure = Failure(
-                    record.reason, record.detail, message.sent_at, self._clock.now_ms(), request_id=message.job_id
-                )
-                by_reason.setdefault(record.reason, []).append(DeadLetter.parked(change, failure).body())
-            for reason, bodies in by_reason.items():
-                self._context.dead_letters.send(bodies, deadline=deadline, attributes={"reason": reason})
+            bodies = [
+                DeadLetter.parked(
+                    change, Failure(reason, details[each.member], message.sent_at, now, request_id=message.job_id)
+                ).body()
+                for each, change in some
+            ]
+            self._context.dead_letters.send(bodies, deadline=deadline, attributes={"reason": reason})
 
 
 def update(
     table: MemberRows, states: Mapping[Member, MemberState], change: Callable[[MemberState], MemberState]
 ) -> list[tuple[MemberState, MemberState]]:
-    """Change rows as they were read, or as others have changed them since. Returns these rows, before and after.
+    """Change rows as they were read, or as others have changed them since. Returns all rows, before and after.
 
-    A row that has moved on and needs no further change may hold this very write: its answer was lost, and the client
-    has made it again. So what follows from a row is found by looking at it, whoever has written it.
+    A row that needs no change may have got it by this very write: its answer was lost, and the client has made it
+    again, or the message came back. So what follows from a row is found by looking at it, whoever has written it.
 
     Raises:
         Unavailable, MovedOn: some rows may be written.
     """
-    before: dict[Member, MemberState] = {}  # as first read, of those that the change concerns
-    changed: list[tuple[MemberState, MemberState]] = []
+    before, rows = states, list[tuple[MemberState, MemberState]]()
     for _ in range(MAX_ROUNDS):
         after = {member: change(state) for member, state in states.items()}
         to_write = [state for member, state in after.items() if state != states[member]]
-        before = {state.member: states[state.member] for state in to_write} | before
-        changed += [
-            (before[member], state) for member, state in states.items() if after[member] == state and member in before
-        ]
+        rows += [(before[member], state) for member, state in after.items() if state == states[member]]
         results = table.write(to_write)
         failed = [each for each in results if isinstance(each, TransientError) and not isinstance(each, MovedOn)]
         if failed:
             raise failed[0]
-        changed += [(before[each.member], each) for each in results if isinstance(each, MemberState)]
+        rows += [(before[each.member], each) for each in results if isinstance(each, MemberState)]
         left = [each.member for each, result in zip(to_write, results, strict=True) if isinstance(result, MovedOn)]
         if not left:
-            return changed
+            return rows
         states = table.read(left)
     raise MovedOn("the rows of some members keep changing")

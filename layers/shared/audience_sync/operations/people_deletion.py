@@ -206,11 +206,10 @@ class PeopleDeletion:
         if not late:
             return set()
         states, damaged = table.readable((each, person) for each in self._datasets() for person in late)
-        changed = update(table, states, lambda state: after_deletion(state, to_seconds(asked), timing))
-        after = states | {state.member: state for _, state in changed}
-        for bodies, delay in repetition_messages(with_due(after.values(), timing), self._clock.now()):
+        rows = update(table, states, lambda state: after_deletion(state, to_seconds(asked), timing))
+        for bodies, delay in repetition_messages(with_due((after for _, after in rows), timing), self._clock.now()):
             self._context.changes.send(bodies, deadline=deadline, delay=delay)
-        report.entered_again += sum(not state.newest.exits for _, state in changed)
+        report.entered_again += sum(not after.newest.exits and after != before for before, after in rows)
         report.unread |= {error.partition for error in damaged.values()}
         return {person for _, person in damaged}
 
