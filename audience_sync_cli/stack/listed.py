@@ -65,7 +65,8 @@ def _ambiguous(name: str, found: Iterable[Audience]) -> WrongUsage:
     remedy = "Use one of these ids."
     if name == first.audience_id:
         unlink = " or ".join(f"`{to_paste('audiences unlink', each.audience_id)}`" for each in others)
-        remedy = f"It is the id of the first. Give the other another key (`audiences link ID --key KEY`), or {unlink}."
+        link = "`audience-sync audiences link ID --key KEY`"
+        remedy = f"It is the id of the first. Give the other another key ({link}), or {unlink}."
     names = [each.audience_id + ("" if each.unlinked_at is None else " (unlinked)") for each in (first, *others)]
     return WrongUsage(f"Several audiences have the name {shown(name)}: {', '.join(names)}.", remedy)
 
