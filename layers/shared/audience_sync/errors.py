@@ -5,6 +5,7 @@ AudienceSyncError
     InvalidRequest              an HTTP request that we cannot use
       Unauthorized              no valid credential
         CredentialMissing       no credential at all
+          SourceNotAllowed      from an address that the operator does not allow
       TooLarge                  more bytes or events than we accept
       UnsupportedMediaType      not JSON
       InvalidAudience           settings that no audience can have; carries every fault
