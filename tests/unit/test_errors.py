@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from audience_sync import errors
 
 
-def classes(of: type, depth: int = 0) -> Iterator[tuple[int, str]]:
+def classes(of: type[errors.AudienceSyncError], depth: int = 0) -> Iterator[tuple[int, str]]:
     """Yield a class and those below it in their module, in the order of their definition, each with its depth."""
     yield depth, of.__name__
     for each in of.__subclasses__():

@@ -20,7 +20,7 @@ from audience_sync.amazon_ads.destination import api_of
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.clock import Clock, to_seconds
-from audience_sync.errors import MovedOn, NotFound, OutOfTime, RequestRejected, RowUnreadable, TransientError
+from audience_sync.errors import MovedOn, NotFound, OutOfTime, RequestRejected, RowKey, RowUnreadable, TransientError
 from audience_sync.members.dead_letters import DeadLetter, Failure
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import MemberState, Timing
@@ -73,7 +73,7 @@ class JobCheck:
     counted: int = 0  # of these, counted as delivered before
     repeated: int = 0  # members for whom something is sent again because the job was late
     erased: int = 0  # members whose identities were erased
-    unread: frozenset[str] = frozenset()  # partitions of damaged rows, whose members wait for another check
+    unread: frozenset[RowKey] = frozenset()  # damaged rows, whose members wait for another check
 
 
 class JobContext(NamedTuple):
@@ -203,7 +203,7 @@ class JobTracker:
         left = (*(each for each, _ in effect.damaged if may_be_restored), *concerned[done:])
         if left:
             self._check_again(replace(message, members=left), deadline)
-        unread = frozenset(error.partition for _, error in effect.damaged)
+        unread = frozenset(error.key for _, error in effect.damaged)
         return JobCheck(
             message,
             report,
