@@ -21,6 +21,7 @@ from audience_sync.errors import (
     InvalidMapping,
     NotConnected,
     NotFound,
+    RowUnreadable,
     TransientError,
     Unavailable,
 )
@@ -66,6 +67,8 @@ def _package_error(error: AudienceSyncError) -> OperatorError:
             return NotThere(message, "Check the id; the number in the DSP console is a different one.")
         case AccessDenied():
             return OperatorError(message, "Run `audience-sync terms show` and `audience-sync test` to find the cause.")
+        case RowUnreadable():
+            return OperatorError(message, sentence(error.reason.remedy))
         case TransientError():
             return TryLater(message, "Try again in a minute.")
         case _:

@@ -11,12 +11,12 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.members.erasure.status import Missing
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import MembershipChange
-from audience_sync_cli.frame.errors import ReportedAsNotThere
+from audience_sync_cli.frame.errors import AlreadyReported, ReportedAsNotThere
 from audience_sync_cli.frame.screen import counted, iso_time, moment
 from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.members.erasure_report import WITHOUT_DROPPING
 from audience_sync_cli.members.id_list import FILE, MEMBERS, SHOWN, listed
-from audience_sync_cli.members.people import Known, label, people
+from audience_sync_cli.members.people import Known, about_damaged, label, people
 from audience_sync_cli.stack.deletion_notices import queue_deletion_notices
 
 app = typer.Typer()
@@ -33,11 +33,15 @@ def erase(session: Session, members: MEMBERS = None, file: FILE = None) -> None:
     last removal has succeeded: up to 36 hours later if the person entered recently. For an id in no audience and no
     dead letter, nothing is sent: exit code 3.
 
+    A row that cannot be read keeps its own audience open: it is named, with exit code 1. The deletion is queued, and
+    the other audiences get it.
+
     It can be repeated, also after an interruption: people whose erasure is recorded are left out, unless they have
     entered since or need another notice. Unknown ids are listed.
     """
     ids = listed(session.screen, members or (), file)
     found = list(people(session, ids.ids))
+    damaged = about_damaged(row for each in found for row in each.damaged)
     unknown = [each.member for each in found if each.is_unknown]
     due = [each for each in found if _needs_notice(each)]
     recorded = len(found) - len(unknown) - len(due)
@@ -59,8 +63,16 @@ def erase(session: Session, members: MEMBERS = None, file: FILE = None) -> None:
         )
         notices = _queue_list(session, due)
     counts = {"listed": len(found), "repeatedIds": ids.repeated, "emptyLines": ids.empty, "sent": len(due)}
-    rest = {"alreadyRecorded": recorded, "unknown": unknown, "caveats": list(caveats)}
+    rest = {"alreadyRecorded": recorded, "unknown": unknown, "caveats": list(caveats), "unread": damaged}
     session.screen.result(counts | rest | _what_follows(session, due, notices))
+    for each in damaged:
+        session.screen.note(each, style="red")
+    if damaged:
+        session.screen.note(
+            "There, the deletion waits until the row is restored or deleted. Audience * is the record of the deletion "
+            "itself: the deletion waits in every audience."
+        )
+        raise AlreadyReported
     if unknown:
         raise ReportedAsNotThere
 
@@ -68,7 +80,7 @@ def erase(session: Session, members: MEMBERS = None, file: FILE = None) -> None:
 def _needs_notice(person: Known) -> bool:
     """Return whether a notice is to be sent: none is on record, or the recorded one is not enough any more."""
     if person.erasure is None:
-        return bool(person.rows or person.parked)
+        return bool(person.rows or person.parked or person.damaged)
     audiences = person.erasure.erasure.audiences.values()
     return any(each.entered_again or each.missing in _NEEDS_ANOTHER for each in audiences)
 
@@ -102,6 +114,8 @@ def _what_follows(session: Session, erased: Sequence[Known], notices: Sequence[M
         session.screen.say(
             "The deletion is queued. Stored hashes are deleted when Amazon's job with the removal has succeeded."
         )
+    elif any(each.damaged for each in erased):
+        session.screen.say("The deletion is queued.")
     parked = {message.message_id for each in erased for message in each.parked}
     if parked:
         session.screen.say(

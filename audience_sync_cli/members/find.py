@@ -21,7 +21,7 @@ from audience_sync_cli.members.erasure_sentences import Part
 from audience_sync_cli.members.find_report import answer, next_lines, parts, person_part
 from audience_sync_cli.members.id_list import REQUEST, SHOWN, lines_of
 from audience_sync_cli.members.member import person_json
-from audience_sync_cli.members.people import backups_of, people, unreadable
+from audience_sync_cli.members.people import about_damaged, backups_of, people
 from audience_sync_cli.members.proof import head_of, show_report
 from audience_sync_cli.stack.dead_event_text import named_in
 from audience_sync_cli.stack.dead_events import DeadEvents, is_searchable, unsearchable
@@ -91,7 +91,8 @@ def _searched(session: Session, values: Sequence[Asked]) -> tuple[dict[str, Any]
     events, read = _dead_letters(session, wanted, unread)
     ids = {each for value in values for each, form in value.ids.items() if form == NORMALIZED}
     found, shown = [], []
-    for known in people(session, sorted({*wanted.found, *ids}), unread):
+    for known in people(session, sorted({*wanted.found, *ids})):
+        unread += about_damaged(known.damaged)
         if known.erasure:  # of an id, there may be a notice alone
             wanted.compare(known.member)
         if matches := sorted(wanted.found.get(known.member, ())):
@@ -134,7 +135,7 @@ def _rows(session: Session, wanted: Wanted, unread: list[str]) -> int:
         for page in session.member_scan.members(Clock(sleep=session.sleep)):
             for state in (each.state for each in page.stored):
                 wanted.compare(state.member[1], state.identities)
-            unread += map(unreadable, page.unread)
+            unread += about_damaged(page.unread.values())
             rows += len(page.stored) + len(page.unread)
             bar.move_to(rows)
     return rows

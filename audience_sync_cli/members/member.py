@@ -14,7 +14,7 @@ from audience_sync_cli.frame.operator_log import checked_request
 from audience_sync_cli.frame.screen import Screen, iso_time, moment
 from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.members.id_list import MEMBER_ID, REQUEST, require_id
-from audience_sync_cli.members.people import Known, people
+from audience_sync_cli.members.people import Known, about_damaged, people
 from audience_sync_cli.stack.dead_events import DeadEvents, is_searchable, unsearchable
 from audience_sync_cli.stack.member_facts import enter_again_at, last_sent, removal_again_at, state_facts
 from audience_sync_cli.stack.peeking import peek, with_erased
@@ -39,7 +39,8 @@ def show(session: Session, member: MEMBER_ID, *, request: REQUEST = "") -> None:
 
 def _show(session: Session, member: str, unread: list[str]) -> None:
     """Show what is stored of a person, and add what cannot be read to `unread`, in sentences. Raises NotThere."""
-    (known,) = people(session, [member], unread)
+    (known,) = people(session, [member])
+    unread += about_damaged(known.damaged)
     found = known.parked
     if session.stack.event_queue:
         events = peek(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync_cli.frame.errors import NotThere, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.errors import AlreadyReported, NotThere, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.frame.files import make_output_private, new_file
 from audience_sync_cli.frame.screen import Screen, iso_time
 from audience_sync_cli.frame.session import Session, command
@@ -16,7 +16,7 @@ from audience_sync_cli.members.erasure_report import document, list_document
 from audience_sync_cli.members.erasure_sentences import Part, list_parts, parts, text
 from audience_sync_cli.members.erasures import close_erasure, list_erasures
 from audience_sync_cli.members.id_list import FILE, MEMBER, listed
-from audience_sync_cli.members.people import people
+from audience_sync_cli.members.people import about_damaged, people
 
 app = typer.Typer()
 
@@ -55,15 +55,21 @@ def erasure(session: Session, member: MEMBER = None, file: FILE = None, page: HT
         return
     ids = listed(session.screen, [member] if member else [], file)
     now, head = session.now(), head_of(session)
-    found = {each.member: each.erasure for each in people(session, ids.ids)}
+    known = list(people(session, ids.ids))
+    found = {each.member: each.erasure for each in known}
+    damaged = [row for each in known for row in each.damaged]
     if not ids.is_list and None in found.values():
-        raise no_erasure()
+        raise damaged[0] if damaged else no_erasure()
     if close:
         close_erasure(session, next(filter(None, found.values())), close)
         return
     reports = {name: document(each, head, now) if each else None for name, each in found.items()}
     report = list_document(reports, head) if ids.is_list else next(filter(None, reports.values()))
     show_report(session.screen, report, list_parts(report) if ids.is_list else parts(report), page)
+    for sentence in about_damaged(damaged):
+        session.screen.note(sentence, style="red")
+    if damaged:
+        raise AlreadyReported
     if None in found.values():
         raise ReportedAsNotThere
 

@@ -39,7 +39,7 @@ class LeftOut(StrEnum):
     NO_IDENTIFIER = "no identifier"
     LAPSED = "time to live has ended"
     ENDED = "removed when the target was ended"
-    ROW_UNREADABLE = "their stored row is damaged: see Restoring a table in docs/runbook.md"
+    ROW_UNREADABLE = "their stored row is damaged: see A damaged row in docs/runbook.md"
 
 
 class Transfer(NamedTuple):

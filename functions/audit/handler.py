@@ -70,6 +70,7 @@ def dependencies() -> Dependencies:
         "unresolved": ours(metric_names.JOBS_UNRESOLVED, "Sum", HOUR),
         "ending": ours(metric_names.CONSENT_ENDING, "Sum", HOUR),
         "expiring": ours(metric_names.SOURCE_KEY_EXPIRING, "Sum", HOUR),
+        "unreadable": ours(metric_names.ROWS_UNREADABLE, "Maximum", HOUR),
         "revoked": ours(metric_names.SHARES_REVOKED, "Maximum", HOUR),
         "created": ours(metric_names.AUDIENCES_CREATED, "Sum", HOUR),
         "strangers": ours(metric_names.REQUESTS_WITHOUT_CREDENTIAL, "Sum", HOUR),

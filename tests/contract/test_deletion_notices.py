@@ -20,7 +20,7 @@ from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.members.messages import ChangeMessage, pack
 from tests.support.builders import AUDIENCE
-from tests.support.worker_stack import LIMITS, NOW, WITH_JOBS, MemoryStack, WorkerStack, change
+from tests.support.worker_stack import DATASET, LIMITS, NOW, WITH_JOBS, MemoryStack, WorkerStack, change
 
 OTHER = "418273650912340002"
 IN_AMC = Audience(OTHER, destination=amc_connection("connection-1"), settings={"dsp": True})
@@ -352,12 +352,63 @@ def test_a_damaged_row_holds_back_only_that_persons_deletion_notice(memory: Memo
     memory.rest()
     memory.model.damage(damaged, "m7")
     report = memory.deliver(*(notice(at=5, member=each) for each in people))
-    (partition,) = report.unread
-    assert (report.erasures, report.requeued, partition.partition("#")[0]) == (19, 1, damaged)
+    ((partition, member),) = report.unread
+    assert (report.requeued, partition.partition("#")[0], member) == (1, damaged, "m7")
+    assert report.erasures == (19 if damaged == EVERY_AUDIENCE else 20), "beside a damaged audience it is recorded"
     memory.now += memory.effective
     for message in memory.queue.receive():
         memory.deliver_messages(message)
     assert memory.amazon.active() == set(), "of m7 since the first notice"
+
+
+@pytest.mark.parametrize("other", [Audience(OTHER), Audience(OTHER, destination=DATASET)], ids=["audience", "dataset"])
+@pytest.mark.parametrize("mended", [True, False], ids=["restored", "deleted"])
+def test_a_damaged_row_keeps_the_erasure_open_and_the_other_audiences_get_their_exits(
+    memory: MemoryStack, other: Audience, mended: bool
+) -> None:
+    memory.audiences = [Audience(AUDIENCE), other]
+    memory.deliver(entered("a@b.co", at=1))
+    memory.deliver(change("a@b.co", at=1, audience_id=OTHER, destination=destination_of_changes(other)))
+    memory.rest()
+    intact = memory.model.damage(OTHER, "m1")
+    memory.queue.send(pack([notice(at=2)]), deadline=1.0)
+    pass_days(memory, 5)
+    assert not memory.holds("a@b.co"), "the exit of the sound row"
+    assert [each.audience_id for each in stated(memory)] == [EVERY_AUDIENCE], "one message, however often it was tried"
+    checked = memory.check_erasures()
+    assert (checked.open, checked.closed, [key.external_user_id for key in checked.unread]) == (1, 0, ["m1"])
+    for key in intact:
+        del memory.model.rows[key]
+    if mended:
+        memory.model.rows.update(intact)
+    pass_days(memory, 1)
+    assert stated(memory) == []
+    erasure = memory.erasure()
+    asks = other.destination == DATASET
+    assert memory.amazon.deleted == ([["m1"]] if asks else []), "by id, where Amazon has that"
+    if mended:
+        assert (erasure.progress, memory.holds("a@b.co")) == ("amazon_deletes" if asks else "closed", False)
+    else:
+        assert (erasure.progress, erasure.audiences[OTHER].missing) == ("open", "row_missing")
+
+
+def pass_days(memory: MemoryStack, days: float) -> None:
+    """Let the queue, the jobs and the checks of erasures run, an event at a time."""
+    until = memory.now + days * 86_400
+    while memory.now < until:
+        due = [each.due for each in [*memory.queue.messages, *memory.jobs.messages] if each.due > memory.now]
+        memory.now = min([until, (memory.now // 21_600 + 1) * 21_600, *due])
+        if messages := memory.queue.receive():
+            for each in memory.deliver_messages(*messages).deferred:
+                memory.queue.put_back(each.message, each.delay)
+        for body in [each.body for each in memory.jobs.receive()]:
+            memory.check_jobs(None, body)
+        if memory.now % 21_600 == 0:
+            memory.check_erasures()
+
+
+def stated(memory: MemoryStack) -> list[MembershipChange]:
+    return [each for message in memory.queue.messages for each in ChangeMessage.from_body(message.body).changes]
 
 
 def test_a_damaged_notice_holds_back_the_enters_of_its_own_person_only(memory: MemoryStack) -> None:

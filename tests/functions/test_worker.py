@@ -10,6 +10,7 @@ import requests
 from botocore.exceptions import EndpointConnectionError
 
 from audience_sync.aws.clients import client
+from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import backoff
@@ -34,6 +35,20 @@ def test_the_log_separates_failed_uploads_from_parked_changes(cloud: Cloud, prin
     assert line["uploads_failed"] == {"request_rejected": 2}, "the whole upload, and the bad record alone"
     assert line["parked"] == {"request_rejected": 1, "message_not_json": 1}
     assert (line["deferred"], line["audience_ids"]) == ([], [AUDIENCE.audience_id])
+
+
+def test_a_damaged_row_is_named_and_counted_and_holds_back_nobody_else(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
+    key = Sharding().key_of((AUDIENCE.audience_id, "cust_1"))
+    damaged = {**key, "version": {"S": "1"}, "member": {"B": b"{}"}}
+    cloud.client("dynamodb").put_item(TableName=cloud.name_of("MembershipTable"), Item=damaged)
+    deliver(cloud, body(change("cust_1"), change("cust_2")))
+    assert [*cloud.members()] == ["cust_2"]
+    lines = [*map(json.loads, printed().splitlines())]
+    (line,) = [line for line in lines if line.get("message") == "membership rows cannot be read"]
+    assert (line["rows"], line["damaged"]) == ([{name: value["S"] for name, value in key.items()}], 1)
+    assert [line["RowsUnreadable"] for line in lines if "RowsUnreadable" in line] == [[1.0]]
 
 
 def test_an_unknown_field_of_a_record_is_reported_and_not_sent(cloud: Cloud, printed: Callable[[], str]) -> None:

@@ -5,6 +5,7 @@ AudienceSyncError
     InvalidRequest              an HTTP request that we cannot use
       Unauthorized              no valid credential
         CredentialMissing       no credential at all
+          SourceNotAllowed      from an address that the operator does not allow
       TooLarge                  more bytes or events than we accept
       UnsupportedMediaType      not JSON
       InvalidAudience           settings that no audience can have; carries every fault
@@ -265,17 +266,27 @@ class Unavailable(TransientError):
     reason = Reason.UNAVAILABLE
 
 
+class RowKey(NamedTuple):
+    """The key of a member's row. Both may be logged."""
+
+    partition: str
+    external_user_id: str
+
+
 class RowUnreadable(Unavailable):
     """A row of the membership table has other content than the stack writes: only its own member waits.
 
-    `partition` is the row's partition key. It names the audience and shard, not the member.
+    It has the row's key: the partition, which names the audience and the shard, and the external user id.
     """
 
     reason = Reason.ROW_UNREADABLE
 
-    def __init__(self, partition: str) -> None:
-        super().__init__(f"a row of partition {partition} of the membership table cannot be read; restore or delete it")
-        self.partition = partition
+    def __init__(self, key: RowKey) -> None:
+        audience_id = key.partition.partition("#")[0]
+        super().__init__(
+            f"the row of {key.external_user_id} in audience {audience_id} (partition {key.partition}) cannot be read"
+        )
+        self.key = key
 
 
 class SecretUnusable(Unavailable):

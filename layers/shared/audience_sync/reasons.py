@@ -179,7 +179,7 @@ class Reason(StrEnum):
     NOT_CONNECTED = auto(), DEFERRED, "Amazon is not connected yet", "run `audience-sync connect`"
     MOVED_ON = auto(), DEFERRED, "newer changes of the member keep arriving"
     JOB_RUNNING = auto(), DEFERRED, "an enter waits until the removal before it has taken effect at Amazon"
-    ROW_UNREADABLE = auto(), DEFERRED, "a membership row cannot be read", "see Restoring a table in docs/runbook.md"
+    ROW_UNREADABLE = auto(), DEFERRED, "a membership row cannot be read", "see A damaged row in docs/runbook.md"
     UNAVAILABLE = auto(), REFUSED | DEFERRED, "SQS, DynamoDB or Secrets Manager does not answer", "check AWS Health"
     INVALID_SETTINGS = (
         auto(),

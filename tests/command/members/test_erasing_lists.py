@@ -69,7 +69,7 @@ def test_erasing_a_list_asks_once_skips_unknown_ids_and_logs_a_count(deployment:
     printed = deployment.printed(erase, file=listed, as_json=True, raises=ReportedAsNotThere)
     assert deployment.questions == ["Erase 3 people from every audience? [y/N] "]
     assert sent(deployment) == ["m1", "m2", "m3"]
-    assert list(printed.json.values())[:-1] == [4, 1, 1, 3, 0, ["nobody"], [], 1]
+    assert list(printed.json.values())[:-1] == [4, 1, 1, 3, 0, ["nobody"], [], [], 1]
     assert printed.err == "Left out: 1 repeated id, 1 empty line.\n"
     assert "0 to erase" in deployment.printed(erase, ["nobody"], raises=ReportedAsNotThere).out, "and nothing to ask"
     (line,) = deployment.operator_log()

@@ -1,5 +1,6 @@
 """One member: what is known about them, and erasing them everywhere."""
 
+import json
 import re
 import time
 from dataclasses import replace
@@ -9,18 +10,23 @@ import pytest
 
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.timings import Timings
+from audience_sync.aws.membership_rows import member_of
+from audience_sync.errors import RowUnreadable
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.member_state import LONGEST_JOB, LateJob
-from audience_sync.members.membership import EVERY_AUDIENCE, Destination
-from audience_sync_cli.frame.errors import AlreadyReported, NotThere, WrongUsage
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination
+from audience_sync_cli.frame.errors import FAILED, AlreadyReported, NotThere, WrongUsage
+from audience_sync_cli.frame.explanation import explained
 from audience_sync_cli.frame.screen import iso_time
 from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.members.member import show
 from audience_sync_cli.members.proof import erasure
+from local.template import ROOT
 from tests.command.conftest import NOW, Deployment, change
 from tests.support.aws_fixtures import AUDIENCE
 
 EFFECTIVE = Timings().audiences.effective_after  # seconds
+DAMAGED = "The row of m1 in audience 5 (partition 5#07) cannot be read."
 OTHER = replace(AUDIENCE, audience_id="5", name="Another", computation_key="another")
 
 
@@ -93,7 +99,50 @@ def test_show_prints_every_audience_and_says_so_if_a_row_cannot_be_read(deployme
     shown = [" ".join(line.split()) for line in printed.out.splitlines()]
     assert {f"audience {AUDIENCE.name} ({AUDIENCE.audience_id})", "newest change entered", "active 1 email"} <= {*shown}
     assert [line for line in shown if line.endswith(" -")] == [], "only what there is"
-    assert printed.err == "The row of m1 in audience 5 cannot be read: restore or delete it.\n"
+    assert printed.err == f"{DAMAGED} See A damaged row in docs/runbook.md.\n"
+
+
+@pytest.mark.parametrize("others", [(AUDIENCE,), ()], ids=["beside a sound row", "the only row"])
+def test_erasing_a_person_with_a_damaged_row_queues_the_notice_and_names_the_row(
+    deployment: Deployment, others: tuple[Audience, ...]
+) -> None:
+    deployment.record(*(change("m1", audience_id=each.audience_id) for each in others))
+    deployment.damage("5", "m1")
+    printed = deployment.printed(erase, ["m1"], yes=True, raises=AlreadyReported)
+    assert [each["record"]["externalUserId"] for each in deployment.changes()] == ["m1"]
+    assert ("The deletion is queued" in printed.out, DAMAGED in printed.err) == (True, True)
+    again = deployment.printed(erase, ["m1"], yes=True, as_json=True, raises=AlreadyReported).json
+    assert (again["sent"], [each.startswith(DAMAGED) for each in again["unread"]]) == (1, [True])
+
+
+def test_the_report_of_an_erasure_with_a_damaged_row_names_it_and_stays_open(deployment: Deployment) -> None:
+    deployment.record(change("m1"))
+    deployment.damage("5", "m1")
+    deployment.record(erasing_exit("m1", 2_000, "notice"))
+    printed = deployment.printed(erasure, "m1", as_json=True, raises=AlreadyReported)
+    assert (printed.json["state"], DAMAGED in printed.err) == ("open", True)
+    deployment.damage(EVERY_AUDIENCE, "m1")
+    assert "audience *" in str(deployment.refusal(RowUnreadable, erasure, "m1")), "nobody knows whether there is one"
+    assert explained(deployment.refusal(RowUnreadable, erasure, "m1")).exit_code == FAILED
+
+
+def test_the_lines_of_the_runbook_delete_a_damaged_row(deployment: Deployment) -> None:
+    section = (
+        (ROOT / "docs/runbook.md").read_text(encoding="utf-8").split("\n### A damaged row\n")[1].split("\n### ")[0]
+    )
+    (written,) = re.findall("KEY='(.+?)'", section)
+    key = json.loads(written)
+    audience_id, member = member_of(key)
+    deployment.list_audience(replace(AUDIENCE, audience_id=audience_id, name="Damaged", computation_key="damaged"))
+    deployment.damage(audience_id, member)
+    printed = deployment.printed(erase, [member], yes=True, raises=AlreadyReported)
+    assert f"(partition {key['audienceShard']['S']})" in printed.err, "from which the key is taken"
+    calls = re.findall(r'aws dynamodb (\S+) --table-name "\$\(part (\w+)\)" --key "\$KEY"', section)
+    assert calls == [("get-item", "MembershipTable"), ("delete-item", "MembershipTable")]
+    for operation, table in calls:
+        call = getattr(deployment.stack.service("dynamodb"), operation.replace("-", "_"))
+        call(TableName=deployment.stack[table], Key=key)
+    assert "Nothing is stored" in str(deployment.refusal(NotThere, show, member))
 
 
 def test_erasing_sends_one_notice_for_every_audience_and_says_where_hashes_remain(deployment: Deployment) -> None:

@@ -215,9 +215,9 @@ def header(**fields: Any) -> bytes:
 )
 def test_an_unreadable_row_makes_its_member_wait(member: bytes) -> None:
     row = row_of(state(), SHARDING.key_of(("2", "m1")), 1) | {"member": {"B": member}}
-    with pytest.raises(RowUnreadable, match="a row of partition 2#07 of the membership table") as unreadable:
+    with pytest.raises(RowUnreadable, match=r"row of m1 in audience 2 \(partition 2#07\)") as unreadable:
         state_from_row(row)
-    assert unreadable.value.reason == "row_unreadable", "which names no member"
+    assert unreadable.value.reason == "row_unreadable"
 
 
 @pytest.mark.parametrize("attribute", ["version", "revision", "entered", "member"])

@@ -25,7 +25,18 @@ from local.template import ROOT
 SECTION = (ROOT / "docs/runbook.md").read_text(encoding="utf-8").split("| finding | by | means |")[-1].split("\n\n")[0]
 FINDINGS = re.findall(r"^\| `(\w+)` \|", SECTION, re.MULTILINE)
 NOON = 20_000 * DAY + 12 * HOUR
-NAMES = ("unresolved", "ending", "expiring", "revoked", "created", "strangers", "repeated", "delivered", "refreshes")
+NAMES = (
+    "unresolved",
+    "ending",
+    "expiring",
+    "revoked",
+    "created",
+    "strangers",
+    "repeated",
+    "delivered",
+    "refreshes",
+    "unreadable",
+)
 LONG_AGO = dict.fromkeys(("refreshes", "revoked", "renewal"), NOON - 30.0 * DAY)
 ALIVE = {"refreshes": {NOON - HOUR: 3.0}, "revoked": {NOON - HOUR: 0.0}}
 NO_VALUES: dict[str, dict[int, float]] = {name: {} for name in NAMES}
@@ -52,6 +63,8 @@ def names(found: Signs) -> list[str]:
         pytest.param(replace(signs(refreshes={}), watched={"refreshes": NOON - HOUR}), "", id="a new stack"),
         pytest.param(signs(created={20: 5, 2: 5}), "audiences_created", id="ten audiences within a day"),
         pytest.param(signs(created={25: 5, 2: 5}), "", id="five audiences a day"),
+        pytest.param(signs(unreadable={24: 2}), "rows_unreadable", id="two rows, found by the daily renewal"),
+        pytest.param(signs(unreadable={25: 2}), "", id="rows that nobody has met for a day"),
         pytest.param(signs(strangers={6: 100}), "requests_without_credential", id="a hundred requests in an hour"),
         pytest.param(signs(strangers={6: 99, 5: 99}), "", id="99 requests in each of two hours"),
         pytest.param(
@@ -69,7 +82,7 @@ def test_readings_lead_to_findings(found: Signs, name: str) -> None:
 
 
 def test_all_at_once_are_told_in_the_order_of_the_runbook_the_most_urgent_first() -> None:
-    series = ("unresolved", "ending", "expiring", "revoked", "created", "strangers")
+    series = ("unreadable", "unresolved", "ending", "expiring", "revoked", "created", "strangers")
     busy = {name: {1: 100.0} for name in series}
     everything = replace(signs(**busy, repeated={2: 100, 1: 100}, refreshes={}), renewed=0)
     unread = replace(everything, series={**everything.series, "revoked": {}})

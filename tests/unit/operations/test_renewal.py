@@ -306,4 +306,4 @@ def test_a_damaged_row_does_not_hold_back_the_renewal_of_others(harness: Renewal
     harness.write(*(change(f"m{number}") for number in range(24)), days=390)
     harness.table.damage("1", "m7")
     report = harness.run(renewed())
-    assert (report.renewed, report.reason, report.unread) == (23, None, {"1#00"})
+    assert (report.renewed, report.reason, report.unread) == (23, None, {("1#00", "m7")})

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from audience_sync.clock import to_seconds
-from audience_sync.errors import MisplacedRow, RowUnreadable
+from audience_sync.errors import MisplacedRow, RowKey, RowUnreadable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import LateJob, MemberState, RemovalProgress
@@ -131,7 +131,7 @@ def state_from_row(row: Mapping[str, Any]) -> MemberState:
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         state = None
     if state is None or not _is_sound(state):
-        raise RowUnreadable(row["audienceShard"]["S"])
+        raise RowUnreadable(RowKey(row["audienceShard"]["S"], row["externalUserId"]["S"]))
     return state
 
 

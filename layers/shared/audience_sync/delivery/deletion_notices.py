@@ -12,7 +12,7 @@ A notice counts as superseded by its exits, and these count as changes of their 
 The same row owns the deletion of the person from datasets (members/erasure/), which the jobs function carries out.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import batched
 
@@ -23,7 +23,7 @@ from audience_sync.clock import to_milliseconds
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.report import BatchReport
 from audience_sync.errors import TransientError
-from audience_sync.members.erasure.planning import planned
+from audience_sync.members.erasure.planning import DamagedRow, planned
 from audience_sync.members.erasure.review import next_review, rows_of
 from audience_sync.members.erasure.status import is_closed
 from audience_sync.members.erasure_steps import ErasureStep, StepKind, has_end, with_step
@@ -102,19 +102,21 @@ class DeletionNotices:
             was_tried: whether an earlier attempt may have recorded a notice and stopped there.
 
         Returns:
-            The notices that are not recorded, with their errors.
+            The notices that must come back, with their errors: they are not recorded, or one of the person's rows is
+            damaged, which gets its exit when it can be read again.
 
         Raises:
-            Unavailable: a table or the queue does not answer; nothing is certain to be done. A row that cannot be read
-                holds back its own person only.
+            Unavailable: a table or the queue does not answer; nothing is certain to be done.
         """
         audiences = self._context.audiences()
         places = [EVERY_AUDIENCE, *(audience.audience_id for audience in audiences)]
         states, damaged = self._table.readable((place, each.member[1]) for each in notices for place in places)
-        failed: dict[Member, TransientError] = {(EVERY_AUDIENCE, person): each for (_, person), each in damaged.items()}
+        failed: dict[Member, TransientError] = {each: damaged[each] for each in damaged if each[0] == EVERY_AUDIENCE}
         sound = [each for each in notices if each.member not in failed]
         before = {each.member: states.get(each.member) for each in sound}
-        after = {each.member: self._with_notice(before[each.member], each, audiences, states) for each in sound}
+        after = {
+            each.member: self._with_notice(before[each.member], each, audiences, states, damaged) for each in sound
+        }
         failed |= self._write([state for member, state in after.items() if state != before[member]])
         recorded = [each for each in sound if each.member not in failed]
         exits = list(due_exits(states, recorded, audiences))
@@ -123,13 +125,15 @@ class DeletionNotices:
         self._report.accepted[at] += len(exits)
         new = {each.member for each in recorded if _is_new(before.get(each.member), after[each.member])}
         self._report.erasures += len(new)
-        again = [each for each in recorded if each.member in new or was_tried(each)]
+        reviewed = [each for each in recorded if each.member in new or was_tried(each)]
+        waiting: dict[Member, TransientError] = {(EVERY_AUDIENCE, each[1]): error for each, error in damaged.items()}
+        again = [each for each in reviewed if each.member not in waiting]  # the others come back in any case
         replay = DeliveryHistory(was_counted=True)
         queue.send(pack(again, replay), deadline=self._deadline, delay=self._context.limits.timings.late)
-        reviews = {each.member[1]: at for each in again if (at := next_review(after[each.member]))}
+        reviews = {each.member[1]: at for each in reviewed if (at := next_review(after[each.member]))}
         for body, delay in deletion_messages(reviews, self._context.clock.now()):
             self._context.jobs.send([body], deadline=self._deadline, delay=delay)
-        return failed
+        return waiting | failed
 
     def _with_notice(
         self,
@@ -137,6 +141,7 @@ class DeletionNotices:
         notice: MembershipChange,
         audiences: Sequence[Audience],
         states: Mapping[Member, MemberState],
+        damaged: Collection[Member],
     ) -> MemberState:
         """Return the person's row of all audiences with a notice, or a denial of consent, and the plan for it.
 
@@ -152,7 +157,12 @@ class DeletionNotices:
             return state
         is_new, may_delete = _is_new(known, state), self._context.deletes_people
         rows = rows_of(notice.member[1], audiences, states, limits.timings.of, has_jobs)
-        plan = planned(known, state, rows, now, is_new=is_new, may_delete=may_delete)
+        unread = [
+            DamagedRow(each.audience_id, limits.timings.of(each.destination), has_jobs(each.destination))
+            for each in audiences
+            if (each.audience_id, notice.member[1]) in damaged
+        ]
+        plan = planned(known, state, rows, now, is_new=is_new, may_delete=may_delete, damaged=unread)
         if not is_new and plan != state.plan and has_end(state.erasure):  # a row without the exit: it had not ended
             state = replace(state, erasure=state.erasure[:-1])
         return replace(state, plan=plan)

@@ -86,7 +86,7 @@ class Outcomes:
             if (deferral := pending.deferral) is None:
                 continue
             if isinstance(deferral.error, RowUnreadable):
-                self._report.unread.add(deferral.error.partition)
+                self._report.unread.add(deferral.error.key)
             if not (pending.is_repetition or deferral.waits):
                 self._report.incomplete.add(pending.member[0])
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from audience_sync.delivery.context import Message
 from audience_sync.delivery.uploads import UploadJob
-from audience_sync.errors import MovedOn, OutOfTime
+from audience_sync.errors import MovedOn, OutOfTime, RowKey
 from audience_sync.members.membership import ChangeOutcome
 
 _ORDINARY = frozenset({OutOfTime.reason, MovedOn.reason})  # nothing has failed: the next invocation continues
@@ -41,7 +41,7 @@ class BatchReport:
     repeated: Counter[str] = field(default_factory=Counter)  # members for whom something was sent again, by audience
     unknown_fields: Counter[str] = field(default_factory=Counter)  # records with fields not known here, by audience
     left_out: Counter[str] = field(default_factory=Counter)  # identities for which a row has no room, by audience
-    unread: set[str] = field(default_factory=set)  # partitions of damaged rows, whose members wait
+    unread: set[RowKey] = field(default_factory=set)  # damaged rows, whose members wait
 
     @property
     def delivered(self) -> int:

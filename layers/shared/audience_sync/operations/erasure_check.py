@@ -13,6 +13,7 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import KEEP_EXIT, expires_at
 from audience_sync.aws.membership_scan import NoticePage
 from audience_sync.clock import Clock, to_milliseconds
+from audience_sync.errors import RowKey
 from audience_sync.members.erasure.review import is_past_due, rows_of
 from audience_sync.members.erasure.status import (
     Erasure,
@@ -72,7 +73,7 @@ class ErasureReport:
     waiting: int = 0  # for Amazon alone
     closed: int = 0  # recorded as closed now
     woken: int = 0  # people whose review is past due
-    unread: set[str] = field(default_factory=set)  # partitions of rows that cannot be read; their people count as open
+    unread: set[RowKey] = field(default_factory=set)  # rows that cannot be read; their people count as open
     is_complete: bool = False  # everybody was checked since the pass began
     unchecked_since: int = 0  # epoch seconds; everybody was checked since then
     left: Pass = field(default_factory=Pass)  # for the next run
@@ -96,7 +97,7 @@ class PersonErasure(NamedTuple):
     everywhere: MemberState
     erasure: Erasure
     rows: Sequence[MemberState]  # of the audiences
-    unread: frozenset[str]  # partitions of rows that cannot be read
+    unread: frozenset[RowKey]  # rows that cannot be read
 
 
 def person_erasures(
@@ -124,7 +125,7 @@ def person_erasures(
         for each in some:
             person = each.member[1]
             rows = rows_of(person, audiences, states, timings.of, has_jobs)
-            unread = {place: error.partition for place in ids if (error := damaged.get((place, person)))}
+            unread = {place: error.key for place in ids if (error := damaged.get((place, person)))}
             erasure = erasure_status(each, rows, ids, now, unread.keys())
             yield PersonErasure(each, erasure, [row.state for row in rows], frozenset(unread.values()))
 
@@ -159,7 +160,7 @@ def check_erasures(context: ErasureContext, begun: Pass) -> ErasureReport:
 def _check(context: ErasureContext, page: NoticePage, report: ErasureReport, now: float) -> bool:
     """Check the people of one page. If there is no time for all of them, returns False and counts none."""
     stored = [each.state for each in page.stored if each.expires_at > now]
-    unread = {error.partition for error in page.unread.values()}
+    unread = {error.key for error in page.unread.values()}
     found = _Page(now, open=len(page.unread), unread=unread)
     if context.clock.monotonic() >= context.deadline:  # also checked here: on most pages, nobody has to be checked
         return False
@@ -191,7 +192,7 @@ class _Page:
     overdue: int = 0
     waiting: int = 0
     checked: int = 0
-    unread: set[str] = field(default_factory=set)  # partitions
+    unread: set[RowKey] = field(default_factory=set)
     writes: list[MemberState] = field(default_factory=list)
 
     def is_skipped(self, everywhere: MemberState) -> bool:

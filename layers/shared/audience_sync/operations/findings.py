@@ -155,6 +155,9 @@ def _people_at_risk(signs: Signs) -> Iterator[AuditFinding]:
     for day, jobs in _by_day(signs.since("unresolved", DAY)).items():  # so jobs of another day are told again
         sentence = f"Upload jobs of {day} that failed, or whose result Amazon did not report: {jobs:,.0f}."
         yield AuditFinding("jobs_unresolved", f"{sentence} Their members are sent again.", day)
+    if rows := signs.highest("unreadable"):
+        sentence = f"Damaged rows of the membership table: {rows:,.0f}. Nothing is sent for their members."
+        yield AuditFinding("rows_unreadable", f"{sentence} The log has their keys.")
     if revoked := signs.highest("revoked", 3):
         sentence = f"Shares of datasets that were revoked in the last seven days: {revoked:.0f}."
         yield AuditFinding("shares_revoked", sentence)

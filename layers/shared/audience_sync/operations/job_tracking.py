@@ -1,10 +1,10 @@
 """Tracks Amazon's jobs. The 202 of an upload only means queued: the job decides.
 
 Each job is checked until it has ended. The last due removal erases the identities under a deletion notice when its job
-has ended well. Changes that a job rejected are parked, with the identities that another attempt needs. A job that had
-not ended at its first check is late: the rows of its members are marked, so that contradicting changes wait, and
-uploads that it may have undone are sent again when it has ended. So Amazon ends up with the newest change, in whatever
-order jobs end and however long they take.
+has ended well. What a job did not apply, or may not have applied, is owed again; a record that jobs reject twice is
+parked, with the identities that another attempt needs. A job that had not ended at its first check is late: the rows
+of its members are marked, so that contradicting changes wait, and uploads that it may have undone are sent again when
+it has ended. So Amazon ends up with the newest change, in whatever order jobs end and however long they take.
 
 Without the membership table the changes of a job are not kept: rejected ones can then only be counted.
 """
@@ -20,7 +20,7 @@ from audience_sync.amazon_ads.destination import api_of
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.clock import Clock, to_seconds
-from audience_sync.errors import MovedOn, NotFound, OutOfTime, RequestRejected, RowUnreadable, TransientError
+from audience_sync.errors import MovedOn, NotFound, OutOfTime, RequestRejected, RowKey, RowUnreadable, TransientError
 from audience_sync.members.dead_letters import DeadLetter, Failure
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import MemberState, Timing
@@ -73,7 +73,7 @@ class JobCheck:
     counted: int = 0  # of these, counted as delivered before
     repeated: int = 0  # members for whom something is sent again: the job was late, failed, or is unknown
     erased: int = 0  # members whose identities were erased
-    unread: frozenset[str] = frozenset()  # partitions of damaged rows, whose members wait for another check
+    unread: frozenset[RowKey] = frozenset()  # damaged rows, whose members wait for another check
 
 
 class JobContext(NamedTuple):
@@ -203,7 +203,7 @@ class JobTracker:
         left = (*(each for each, _ in effect.damaged if may_be_restored), *concerned[done:])
         if left:
             self._check_again(replace(message, members=left), deadline)
-        unread = frozenset(error.partition for _, error in effect.damaged)
+        unread = frozenset(error.key for _, error in effect.damaged)
         return JobCheck(
             message,
             report,
@@ -255,15 +255,13 @@ class JobTracker:
         refused: Sequence[tuple[JobMember, MembershipChange]],
         deadline: float,
     ) -> None:
-        reason, now, details = Reason.JOB_REJECTED, self._clock.now_ms(), report.rejected if report else {}
+        failure = Failure(Reason.JOB_REJECTED, "", message.sent_at, self._clock.now_ms(), request_id=message.job_id)
+        details = report.rejected if report else {}
         for some in batched(refused, PARKED_AT_ONCE):
             bodies = [
-                DeadLetter.parked(
-                    change, Failure(reason, details[each.member], message.sent_at, now, request_id=message.job_id)
-                ).body()
-                for each, change in some
+                DeadLetter.parked(change, replace(failure, detail=details[each.member])).body() for each, change in some
             ]
-            self._context.dead_letters.send(bodies, deadline=deadline, attributes={"reason": reason})
+            self._context.dead_letters.send(bodies, deadline=deadline, attributes={"reason": failure.reason})
 
 
 def update(

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.bisection import BISECTABLE_STATUSES, SAMPLE_SIZE, sample
 from audience_sync.clock import Clock, to_seconds
-from audience_sync.errors import InvalidRequest, MovedOn, OutOfTime, RequestRejected, TransientError
+from audience_sync.errors import InvalidRequest, MovedOn, OutOfTime, RequestRejected, RowKey, TransientError
 from audience_sync.members.erasure.review import (
     CLAIM,
     Review,
@@ -54,7 +54,7 @@ class DeletionReport:
     refused: Counter[str] = field(default_factory=Counter)  # by reason
     waiting: int = 0  # for another review, or their request failed for now
     entered_again: int = 0  # members of datasets who will be: Amazon has accepted the deletion late
-    unread: set[str] = field(default_factory=set)  # partitions of damaged rows, whose people stay past due
+    unread: set[RowKey] = field(default_factory=set)  # damaged rows, whose people stay past due
     detail: str = ""  # of the last failure
 
 
@@ -130,7 +130,7 @@ class PeopleDeletion:
         due = {member[1]: state for member, state in found.items() if is_past_due(state, now)}
         places = {person: [each for each in datasets if each in _known_in(state)] for person, state in due.items()}
         rows, damaged_rows = table.readable((each, person) for person in due for each in places[person])
-        report.unread = {error.partition for error in (damaged | damaged_rows).values()}
+        report.unread = {error.key for error in (damaged | damaged_rows).values()}
         unread = {person for _, person in damaged_rows}
         return {
             person: _Person(state, [rows.get((each, person)) for each in places[person]])
@@ -210,7 +210,7 @@ class PeopleDeletion:
         for bodies, delay in repetition_messages(with_due((after for _, after in rows), timing), self._clock.now()):
             self._context.changes.send(bodies, deadline=deadline, delay=delay)
         report.entered_again += sum(not after.newest.exits and after != before for before, after in rows)
-        report.unread |= {error.partition for error in damaged.values()}
+        report.unread |= {error.key for error in damaged.values()}
         return {person for _, person in damaged}
 
     def _record(

@@ -15,6 +15,7 @@ from audience_sync.amazon_ads.destination import destination_of_changes, is_know
 from audience_sync.aws.checkpoint import Checkpoint
 from audience_sync.aws.membership_scan import Cursor, MembershipScan
 from audience_sync.clock import Clock
+from audience_sync.errors import RowKey
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync.members.stores import MessageQueue
@@ -45,7 +46,7 @@ class RenewalReport:
     audiences: int = 0  # read to their end
     rows: int = 0  # read
     renewed: int = 0  # changes queued
-    unread: set[str] = field(default_factory=set)  # partitions of damaged rows, whose members are not renewed
+    unread: set[RowKey] = field(default_factory=set)  # damaged rows, whose members are not renewed
     unknown: int = 0  # audiences of an API that this version does not know; their replays would only be parked
     reason: Reason | None = None  # why it stopped before the end
 
@@ -109,7 +110,7 @@ class Renewal:
                     return cursor
                 page = self._scan.last_sent_before(round(self._clock.now()) - renewal_age(audience), cursor)
                 report.rows += page.rows
-                report.unread |= {error.partition for error in page.unread.values()}
+                report.unread |= {error.key for error in page.unread.values()}
                 if page.changes:
                     if not self._has_room(deadline):
                         report.reason = Reason.QUEUE_BEHIND

@@ -36,6 +36,7 @@ AUDIT_LAG = "AuditLagSeconds"  # since the time up to which changes are reconcil
 ERASURES_OVERDUE = "ErasuresOverdue"
 ERASURES_UNCHECKED_AGE = "ErasuresUncheckedAge"  # seconds; all erasures have been checked within this time
 ERASURES_RECORDED = "ErasuresRecorded"  # people with a new deletion notice or denial of consent
+ROWS_UNREADABLE = "RowsUnreadable"  # of the membership table, as one run of a function finds them
 UPLOADS_SENT = "UploadsSent"
 RECORDS_REPEATED = "RecordsRepeated"  # sent again, since another upload may have taken effect later
 UPLOADS_FAILED = "UploadsFailed"

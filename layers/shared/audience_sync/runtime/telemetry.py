@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from functools import wraps
 from io import StringIO
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
-from audience_sync.errors import AudienceSyncError, CredentialMissing, SourceNotAllowed
+from audience_sync.errors import AudienceSyncError, CredentialMissing, RowKey, SourceNotAllowed
 from audience_sync.runtime.metric_names import (
     NAMESPACE,
     PREVIOUS_AUDIENCE_KEY_USED,
@@ -27,6 +27,7 @@ from audience_sync.runtime.metric_names import (
     REQUESTS_UNAUTHORIZED,
     REQUESTS_UNAVAILABLE,
     REQUESTS_WITHOUT_CREDENTIAL,
+    ROWS_UNREADABLE,
     SOURCE_KEY_EXPIRING,
 )
 
@@ -42,6 +43,7 @@ PREVIOUS_USED = {  # by entry of the ingest secret
 }
 # Of Segment's own clients: packages/core/src/create-request-client.ts of its action-destinations, and classic Webhooks.
 SEGMENT_USER_AGENTS = frozenset({"Segment (Actions)", "Segment.io/1.0"})
+MAX_ROWS = 100  # keys of damaged rows in one log line
 USE_LOGGED_EVERY = 3600.0  # seconds between two log lines of one credential in one environment
 
 # Service and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL, which the template sets.
@@ -132,10 +134,12 @@ def publish(name: str, unit: MetricUnit, value: float, *, at: int | None = None,
             metric.set_timestamp(at)
 
 
-def warn_of_damaged_rows(partitions: Iterable[str]) -> None:
-    """Log the partitions of the membership table with a row that cannot be read: its member waits, nobody else."""
-    if named := sorted(partitions):
-        logger.warning("membership rows cannot be read", partitions=named)
+def warn_of_damaged_rows(keys: Collection[RowKey]) -> None:
+    """Count rows of the membership table that cannot be read, and log their keys: these members wait, nobody else."""
+    if keys:
+        count(**{ROWS_UNREADABLE: len(keys)})
+        rows = [{"audienceShard": key.partition, "externalUserId": key.external_user_id} for key in sorted(keys)]
+        logger.warning("membership rows cannot be read", rows=rows[:MAX_ROWS], damaged=len(rows))
 
 
 def report_refusal(error: AudienceSyncError, status: int, user_agent: str = "") -> None:

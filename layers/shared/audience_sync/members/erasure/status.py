@@ -219,10 +219,10 @@ def _missing(row: PersonRow, notice: Version, now: float) -> tuple[Missing, floa
         return Missing.EXIT, None
     if not state.must_erase:
         return None
-    if state.removal_owed:
+    if state.removal_owed and not state.removal_retry_at:
         return Missing.REJECTED, None
     if due := state.removal_due(timing):
-        last = state.last_removal(timing)
+        last = due.at if state.removal_owed else state.last_removal(timing)
         return (Missing.LAST_REMOVAL, last) if due.at > now else (Missing.REMOVAL, due.at)
     return _unended(row, now)
 
