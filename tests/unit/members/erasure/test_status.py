@@ -108,6 +108,12 @@ NOT_SPREAD: dict[str, Any] = {"last_exit": None, "erase_until": 0, "newest": cha
         ),
         pytest.param(row(**KEPT, removal_owed=True), 1, (Outcome.OPEN, Missing.REJECTED, None), id="rejected"),
         pytest.param(
+            row(**KEPT, removal_owed=True, removal_retry_at=NOW + 300),
+            1,
+            (Outcome.OPEN, Missing.LAST_REMOVAL, NOW + 300),
+            id="sent again after a failed job",
+        ),
+        pytest.param(
             row(REMOVED, identities=MANY), 2_000, (Outcome.OPEN, Missing.TOO_MANY, None), id="over 100 identities"
         ),
         pytest.param(
