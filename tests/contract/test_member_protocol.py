@@ -11,6 +11,7 @@ from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.upload import Submission, Upload
+from audience_sync.aws import membership_table
 from audience_sync.aws.membership_rows import KEEP_ACTIVE
 from audience_sync.delivery.sending import DATING, SHUTDOWN_RESERVE, TRACK_ATTEMPTS, TRACK_INTERVAL
 from audience_sync.errors import AudienceSyncError, CircuitOpen, OutcomeUnknown, RequestRejected, ServiceUnavailable
@@ -474,7 +475,10 @@ def test_failed_attempts_after_the_first_cost_no_write(
     assert stack.amazon.active() == {"m1"}
 
 
-def test_accepted_uploads_that_there_is_no_time_to_date_are_sent_again(stack: WorkerStack) -> None:
+def test_accepted_uploads_that_there_is_no_time_to_date_are_sent_again(
+    stack: WorkerStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership_table, "THREADS", 1)  # several may all find time before the first has written
     everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(30)]
     stack.amazon.fails = ServiceUnavailable("503")
     stack.deliver(*everyone)
